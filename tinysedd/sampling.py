@@ -1,0 +1,162 @@
+"""From noise to text: three samplers, plain functions over any score function.
+
+A sampler takes (score, process, x, free, steps, generator): the noise x (B, L) to begin with, and which characters are
+free to change (L,); the others are the prompt and stay (SEDD, section 5.3). It gives back a Trajectory.
+Left out on purpose: temperature and top-k, which sample from another distribution than the one learned.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tinysedd.corpus import Alphabet
+from tinysedd.process import Process
+
+Score = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The way of B texts from noise (step 0) to clean text (step T).
+
+    states: (T+1, B, L)      times: (T+1,), from 1 down        given: (L,) bool, the characters of the prompt
+    calls: network evaluations of the batch       clamped: jumps that an Euler step was too long for (see Uniform.euler)
+    mask: the mask's id, or None                  alphabet: to read the states with, or None
+    """
+
+    states: Tensor
+    times: Tensor
+    given: Tensor
+    calls: int
+    clamped: int = 0
+    mask: int | None = None
+    alphabet: Alphabet | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The B texts at the end."""
+        return self.texts_at(-1)
+
+    def texts_at(self, step: int) -> list[str]:
+        """The B texts after a step; a mask is shown as _."""
+        if self.alphabet is None:
+            raise ValueError("without an alphabet the states cannot be read: pass alphabet= to sample")
+        return [self.alphabet.decode(row) for row in self.states[step]]
+
+
+def euler(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+    """Euler's method (tau-leaping) on an even grid of times: the reverse rates act as if frozen (SEDD, section 4.1)."""
+
+    def step(log_score: Tensor, x: Tensor, now: Tensor, later: Tensor) -> Tensor:
+        return process.euler(log_score, x, (process.schedule.rate(now) * (now - later)).expand(len(x)))
+
+    return _reverse(step, score, process, x, free, steps, generator)
+
+
+def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+    """Tweedie tau-leaping on an even grid of times: each character's step is exact by itself (SEDD, algorithm 2)."""
+
+    def step(log_score: Tensor, x: Tensor, now: Tensor, later: Tensor) -> Tensor:
+        return process.tweedie(log_score, x, (process.schedule.total(now) - process.schedule.total(later)).expand(len(x)))
+
+    return _reverse(step, score, process, x, free, steps, generator)
+
+
+def first_hitting(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+    """Absorbing only: jump from one unmasking to the next, with no error from a time grid (Zheng et al., 2409.02908).
+
+    With n masks left the share of masks falls by u^(1/n) until one of them, any, is drawn. As many steps as masks draw
+    them one by one; fewer steps draw them in groups, as if independent; more are not needed and not taken.
+    The texts of a batch share the times.
+    """
+    if process.mask is None:
+        raise ValueError("first_hitting needs masks to hit: take an Absorbing process, or the sampler 'tweedie'")
+    most = int(((x == process.mask) & free).sum(-1).max())
+    share = -torch.expm1(-process.schedule.total(torch.tensor(1.0, dtype=torch.float64)))
+    steps, states, times = min(steps, most), [x], [1.0]
+    for left in range(steps, 0, -1):
+        masked = (x == process.mask) & free
+        n = masked.sum(-1)
+        group = -(-n // left)  # ceil(n / left)
+        for hit in range(-(-most // left)):
+            share = share * torch.rand((), dtype=torch.float64, generator=generator) ** (1 / (most - hit))
+        most -= -(-most // left)
+        sigma = -torch.log1p(-share)
+        p = process.denoise(score(x, sigma.to(torch.float32).expand(len(x)).to(x.device)), x, sigma.expand(len(x)).to(x.device))
+        order = torch.rand(x.shape, generator=generator).to(x.device).masked_fill(~masked, 2).argsort(-1).argsort(-1)
+        x = torch.where(masked & (order < group[:, None]), draw(p, generator), x)
+        states.append(x)
+        times.append(float(process.schedule.time(sigma).clamp(0, 1)))
+    return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=steps, mask=process.mask)
+
+
+SAMPLERS = {"euler": euler, "tweedie": tweedie, "first_hitting": first_hitting}
+
+
+@torch.no_grad()
+def sample(
+    score: Score,
+    process: Process,
+    *,
+    length: int | None = None,
+    prompt: str | None = None,
+    count: int = 1,
+    steps: int = 64,
+    sampler: str | Callable[..., Trajectory] = "tweedie",
+    alphabet: Alphabet | None = None,
+    generator: torch.Generator | None = None,
+) -> Trajectory:
+    """Draw texts: from noise alone, or around a prompt.
+
+    score     any score function (x, sigma) -> log_score; where it has .alphabet and .length, these are the defaults
+    length    characters a text
+    prompt    text with _ for each free character; free to the end where it is shorter than length
+    steps     steps of the sampler; the last one always takes all the noise that is left
+    sampler   a name in SAMPLERS, or a function like those
+    ValueError says what is missing, too long, or not in the alphabet.
+    """
+    alphabet = alphabet or getattr(score, "alphabet", None)
+    length = length or getattr(score, "length", None) or len(prompt or "")
+    if not length:
+        raise ValueError("say how long the text shall be: pass length= or prompt=")
+    if steps < 1 or count < 1:
+        raise ValueError(f"steps and count must be at least 1, not {steps} and {count}")
+    if isinstance(sampler, str) and sampler not in SAMPLERS:
+        raise ValueError(f"there is no sampler {sampler!r}: take one of {', '.join(SAMPLERS)}")
+    x, given = process.prior((count, length), generator), torch.zeros(length, dtype=torch.bool)
+    if prompt is not None:
+        if alphabet is None:
+            raise ValueError("a prompt needs an alphabet: pass alphabet=")
+        ids, given = alphabet.encode_prompt(prompt, length)
+        x = torch.where(given, ids, x)
+    device = getattr(score, "device", x.device)
+    run = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
+    return dataclasses.replace(run(score, process, x.to(device), ~given.to(device), steps, generator), alphabet=alphabet)
+
+
+def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """One state for each row of probabilities: (..., S) -> (...).
+
+    In float64: 32-bit uniform numbers are too coarse for rare states and would quietly lower the temperature
+    (Zheng et al., 2409.02908, section 4).
+    """
+    cdf = p.double().cumsum(-1)
+    u = torch.rand(p.shape[:-1], dtype=torch.float64, generator=generator).to(p.device)[..., None] * cdf[..., -1:]
+    return torch.searchsorted(cdf, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
+
+
+def _reverse(step, score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator) -> Trajectory:
+    """Steps on an even grid of times from 1 to 0; the last one goes to zero noise, whatever the schedule has at t = 0."""
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x.device)
+    states, clamped = [x], 0
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        log_score = score(x, sigma.to(torch.float32))
+        p = step(log_score, x, now, later) if later > 0 else process.denoise(log_score, x, sigma)
+        clamped += int(((p.gather(-1, x[..., None]).squeeze(-1) == 0) & free).sum()) if later > 0 else 0
+        x = torch.where(free, draw(p, generator), x)
+        states.append(x)
+    return Trajectory(torch.stack(states), times.cpu(), ~free, calls=steps, clamped=clamped, mask=process.mask)

@@ -1,0 +1,299 @@
+"""Training, checkpoints, and the corpora that have a name. The one room that knows files; nothing below it does.
+
+Two kinds of file. A *checkpoint* is small and all that sampling needs: the averaged weights in half precision, with the
+process, the shape and the alphabet. A *state* (.train.pt) lets a stopped training go on as if nothing had happened.
+Both are read with weights_only=True: opening a stranger's file runs no code of theirs.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from tqdm.auto import tqdm
+
+from tinysedd.corpus import Alphabet, Corpus
+from tinysedd.model import Shape, Transformer
+from tinysedd.noise import Geometric, LogLinear
+from tinysedd.objective import autoregressive_loss, likelihood_bound, score_entropy_loss
+from tinysedd.process import Absorbing, Uniform
+from tinysedd.worlds import Fables, Words
+
+DATA = Path(__file__).parent.parent / "data"
+SHIPPED = ("fables", "fables-uniform", "shakespeare")
+WORLDS = {"words": Words, "fables": Fables}
+PROCESSES = {"absorbing": Absorbing, "uniform": Uniform}
+_KINDS = {kind.__name__: kind for kind in (LogLinear, Geometric, Absorbing, Uniform)}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. The length is `steps`, or `minutes` on the clock, which then also drives the learning rate.
+
+    rate: the peak learning rate, reached after `warmup` steps and lowered in a straight line to 0 at the end.
+    muon: Muon for the matrices of the blocks (AdamW does the rest), instead of AdamW for everything.
+    weight: see score_entropy_loss. average: decay per step of the moving average that is validated and kept.
+    validate: how many times, evenly over the training. bfloat16: autocast, always on a GPU.
+    """
+
+    steps: int | None = 2000
+    minutes: float | None = None
+    batch: int = 64
+    rate: float = 4e-3
+    warmup: int = 50
+    muon: bool = True
+    weight: str = "even"
+    average: float = 0.995
+    clip: float = 1.0
+    validate: int = 20
+    bfloat16: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("say how long to train: either steps or minutes")
+        if (self.steps or self.minutes) <= 0 or self.batch <= 0:
+            raise ValueError("steps, minutes and batch must be above 0")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the training curve. loss and bound (of the averaged weights) are in nats per character."""
+
+    step: int
+    seconds: float
+    loss: float
+    bound: float
+    standard_error: float
+
+
+def fit(
+    model: Transformer,
+    corpus: Corpus,
+    training: Training = Training(),
+    *,
+    state: Path | None = None,
+    run: dict | None = None,
+    resume: dict | None = None,
+    progress: bool = True,
+    watch: Callable[[Transformer, Point], None] | None = None,
+) -> list[Point]:
+    """Train a model in place, on the device where it is, and leave the averaged weights in it. The training curve.
+
+    state   where to keep the state, at each validation and when stopped by Ctrl-C (KeyboardInterrupt follows, after
+            the step that was under way); without it a stop leaves the average so far in the model
+    run     plain values to keep in the state, for whoever reads it
+    resume  a state from `read_state`: the rest then goes as if there had been no stop, bit for bit where steps count
+    watch   called with the averaged model and the point, at each validation
+    """
+    device = model.device
+    generator = torch.Generator().manual_seed(training.seed)
+    # Over the last tenth of the steps at first, lest the average remember the untrained weights for long.
+    average = AveragedModel(
+        model, avg_fn=lambda old, new, n: torch.lerp(old, new, max(1 - training.average, 10 / (10 + int(n))))
+    )
+    optimizers = _optimizers(model, training)
+    step, seconds, losses, curve = 0, 0.0, [], []
+    if resume is not None:
+        model.load_state_dict(resume["model"])
+        average.load_state_dict(resume["average"])
+        for optimizer, saved in zip(optimizers, resume["optimizers"]):
+            optimizer.load_state_dict(saved)
+        generator.set_state(resume["generator"])
+        step, seconds, losses = resume["step"], resume["seconds"], resume["losses"]
+        curve = [Point(**point) for point in resume["curve"]]
+
+    def keep() -> None:
+        if state is not None:
+            optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
+            _write(state, lambda file: torch.save({
+                "model": model.state_dict(), "average": average.state_dict(), "optimizers": optimizer_states,
+                "generator": generator.get_state(), "step": step, "seconds": seconds, "losses": losses,
+                "curve": [asdict(point) for point in curve], **describe(model),
+                "training": asdict(training), "run": run,
+            }, file))  # fmt: skip
+
+    def validate() -> None:
+        point = _validate(average.module, corpus, step, seconds, losses)
+        curve.append(point)
+        losses.clear()
+        if watch is not None:
+            watch(average.module, point)
+
+    whole = training.steps or 60 * training.minutes
+    bar = tqdm(total=whole, initial=step if training.steps else seconds, disable=not progress, leave=True,
+               bar_format="{percentage:3.0f}% {bar:20} {elapsed} < {remaining}{postfix}")  # fmt: skip
+    with bar, _stop_after_the_step() as stopped:
+        while (done := (step / whole if training.steps else seconds / whole)) < 1 and not stopped:
+            started = time.perf_counter()
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = training.rate * min((step + 1) / training.warmup, 1) * (1 - done)
+            x0 = corpus.draw(training.batch, generator).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16 or device.type == "cuda"):
+                loss = training_loss(model, x0, generator, training.weight)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            average.update_parameters(model)
+            losses.append(loss.item())
+            step, seconds = step + 1, seconds + time.perf_counter() - started
+            after = min(step / whole if training.steps else seconds / whole, 1)
+            if int(after * training.validate) > int(done * training.validate):
+                validate()
+                keep()
+            recent = losses[-100:]
+            shown = f"loss {sum(recent) / len(recent):.3f}" if recent else f"bound {curve[-1].bound:.3f}"
+            speed = step * training.batch * corpus.length / seconds
+            bar.set_postfix_str(f"step {step}, {shown} nats, {speed / 1000:.1f}k characters/s", refresh=False)
+            bar.update((1 if training.steps else seconds - bar.n))
+        if stopped:
+            keep()
+    model.load_state_dict(average.module.state_dict())
+    if stopped:
+        raise KeyboardInterrupt
+    return curve
+
+
+def training_loss(model: Transformer, x0: Tensor, generator: torch.Generator, weight: str = "even") -> Tensor:
+    """What a model is trained with, in nats per character of texts x0 (B, L)."""
+    if model.shape.causal:
+        return autoregressive_loss(model, x0)
+    return score_entropy_loss(model, model.process, x0, generator, weight)
+
+
+def load_corpus(name: str, length: int | None = None) -> Corpus:
+    """The corpus of a name ("fables", "words", "shakespeare") or of a UTF-8 text file, in texts of `length` characters.
+
+    Line ends of a file are read as newlines. The length defaults to the world's, or to 128; ValueError says what is
+    wrong with a file.
+    """
+    if name in WORLDS:
+        world = WORLDS[name]()
+        if length not in (None, world.length):
+            raise ValueError(f"the texts of {name} have {world.length} characters; leave the length out")
+        return Corpus.from_world(world)
+    path = DATA / "shakespeare.txt" if name == "shakespeare" else Path(name)
+    if name == "shakespeare" and not path.exists():
+        raise ValueError("data/shakespeare.txt is not there yet: make it with  python data/prepare.py")
+    try:
+        return Corpus.from_text(path.read_text(encoding="utf-8-sig"), length or 128)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8 first") from None
+    except OSError as error:
+        known = ", ".join([*WORLDS, "shakespeare"])
+        raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is a text file, or one of {known}") from None
+
+
+def describe(model: Transformer) -> dict:
+    """All that it takes to build a model again, but for its weights, as plain values."""
+    process = model.process
+    return {
+        "process": {"kind": type(process).__name__, "num_tokens": process.num_tokens},
+        "schedule": {"kind": type(process.schedule).__name__, **asdict(process.schedule)},
+        "shape": asdict(model.shape), "alphabet": model.alphabet.characters, "length": model.length,
+    }  # fmt: skip
+
+
+def build(description: dict) -> Transformer:
+    """The model that `describe` described, with fresh weights."""
+    process, schedule = dict(description["process"]), dict(description["schedule"])
+    schedule = _KINDS[schedule.pop("kind")](**schedule)
+    process = _KINDS[process.pop("kind")](**process, schedule=schedule)
+    alphabet = Alphabet(description["alphabet"])
+    return Transformer(process, Shape(**description["shape"]), alphabet, description["length"])
+
+
+def save(model: Transformer, path: Path | str, **notes) -> None:
+    """Write a checkpoint, and beside it, as .json, the notes: the command that made it, the curve, ..."""
+    half = {name: tensor.half().cpu() for name, tensor in model.state_dict().items()}
+    _write(Path(path), lambda file: torch.save({"weights": half, **describe(model)}, file))
+    _write(Path(path).with_suffix(".json"), lambda file: file.write((json.dumps(notes, indent=1) + "\n").encode()))
+
+
+def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
+    """A trained score function with .process .alphabet .length: a shipped one by name ("fables", "fables-uniform",
+    "shakespeare"), or one of yours by its file. ValueError where there is none or the file is no checkpoint.
+    """
+    path = DATA / "checkpoints" / f"{name}.pt" if name in SHIPPED else Path(name)
+    saved = _read(path, "weights", f"the checkpoints that come with tinysedd are {', '.join(SHIPPED)}")
+    model = build(saved)
+    model.load_state_dict({name: tensor.float() for name, tensor in saved["weights"].items()})
+    return model.to(device).eval().requires_grad_(False)
+
+
+def read_state(path: Path | str) -> dict:
+    """A training state, for `fit(..., resume=)`. ValueError where there is none or the file is none."""
+    return _read(Path(path), "optimizers", "a state is the .train.pt file that training keeps until it ends")
+
+
+def _read(path: Path, key: str, hint: str) -> dict:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}; {hint}") from None
+    except Exception:  # whatever torch and pickle say of a file that is something else
+        saved = None
+    if not isinstance(saved, dict) or key not in saved:
+        raise ValueError(f"{path} is not a file of the kind that is asked for; {hint}")
+    return saved
+
+
+def _write(path: Path, write: Callable) -> None:
+    """All or nothing: a half-written file never stands where a whole one is looked for."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _optimizers(model: Transformer, training: Training) -> list[torch.optim.Optimizer]:
+    matrices = [p for p in model.blocks.parameters() if p.ndim == 2] if training.muon else []
+    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    adam = torch.optim.AdamW(others, lr=training.rate, betas=(0.9, 0.99), weight_decay=0.0)
+    muon = [torch.optim.Muon(matrices, lr=training.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")]
+    return [adam, *(muon if matrices else [])]
+
+
+@torch.no_grad()
+def _validate(model: Transformer, corpus: Corpus, step: int, seconds: float, losses: list[float]) -> Point:
+    """The bound on the same texts with the same noise each time, so that the curve shows the model and not the dice."""
+    x0 = corpus.validation[:: max(len(corpus.validation) // 256, 1)][:256].to(model.device)
+    loss = sum(losses) / max(len(losses), 1)
+    if model.shape.causal:
+        per_text = -model.log_posterior(x0).gather(-1, x0[..., None]).sum((1, 2)) / x0.shape[1]
+        return Point(step, seconds, loss, float(per_text.mean()), float(per_text.std() / len(x0) ** 0.5))
+    bound = likelihood_bound(model, model.process, x0, draws=4, generator=torch.Generator().manual_seed(0))
+    return Point(step, seconds, loss, bound.nats_per_char, bound.standard_error)
+
+
+@contextlib.contextmanager
+def _stop_after_the_step() -> Iterator[list]:
+    """Ctrl-C asks to stop, by filling the list, and does not break off a step half-way; a second one does."""
+    asked: list[int] = []
+
+    def ask(number: int, frame) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, ask)
+    except ValueError:  # not in the main thread, where Ctrl-C does not arrive
+        yield asked
+        return
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
