@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="how good a model is")
     evaluate.add_argument("--checkpoint", default="fables", help="fables, fables-uniform, shakespeare, or a file (default: fables)")
     evaluate.add_argument("--corpus", help="fables, shakespeare, words, or a text file: its last tenth is used (default: what the model learned)")
-    evaluate.add_argument("--texts", type=int, default=2000, help="texts for the bound at most (default: 2000)")
+    evaluate.add_argument("--texts", type=int, help="texts for the bound (default: all of the last tenth; 2000 of a world)")
     evaluate.add_argument("--samples", type=int, default=500, help="samples of each number of steps, for fables (default: 500)")
     evaluate.add_argument("--seed", type=int, default=1, help="(default: 1)")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
@@ -104,6 +104,86 @@ def train(args: argparse.Namespace, command: str) -> None:
     print(f"  python -m tinysedd sample --checkpoint {out}")
 
 
+def sample(args: argparse.Namespace) -> None:
+    import torch
+
+    from tinysedd import sampling
+    from tinysedd.show import play, save
+    from tinysedd.train import load
+
+    model = load(args.checkpoint, _device(args))
+    generator = torch.Generator()
+    generator.seed() if args.seed is None else generator.manual_seed(args.seed)
+    trajectory = sampling.sample(
+        model, model.process, prompt=args.prompt, count=args.count, steps=args.steps or model.length,
+        sampler=args.sampler or sampling.best_sampler(model.process), generator=generator,
+    )  # fmt: skip
+    if args.save:
+        save(trajectory, args.save)
+    play(trajectory, plain=args.plain)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    import torch
+    from tqdm.auto import tqdm
+
+    from tinysedd.objective import Bound, likelihood_bound
+    from tinysedd.sampling import best_sampler
+    from tinysedd.sampling import sample as draw
+    from tinysedd.train import WORLDS, load, load_corpus, notes
+
+    model = load(args.checkpoint, _device(args))
+    name = args.corpus or notes(args.checkpoint).get("corpus")
+    if name is None:
+        raise ValueError(f"nothing beside {args.checkpoint} says what it learned: name a text with --corpus")
+    generator = torch.Generator().manual_seed(args.seed)
+    world = WORLDS[name]() if name in WORLDS else None
+    if world is None:
+        texts = load_corpus(name, model.length, model.alphabet).validation[: args.texts]
+    elif world.alphabet == model.alphabet:
+        texts = world.sample(args.texts or 2000, generator)
+    else:
+        raise ValueError(f"{args.checkpoint} was trained on another alphabet than that of {name}")
+
+    blocks = tqdm(texts.to(model.device).split(32), desc="bound", disable=args.json, leave=False)
+    parts = [likelihood_bound(model, model.process, block, generator=generator).per_text for block in blocks]
+    bound = Bound(torch.cat(parts), model.length)
+    result = {
+        "checkpoint": str(args.checkpoint), "corpus": name, "texts": len(texts), "characters_a_text": model.length,
+        "nats_per_char": bound.nats_per_char, "bits_per_char": bound.bits_per_char, "standard_error": bound.standard_error,
+    }  # fmt: skip
+    if world is not None:
+        # Text by text, bound and truth differ by less noise than the two means do.
+        gaps = (bound.per_text + world.log_prob(texts)) / world.entropy()
+        sampler = best_sampler(model.process)
+        result |= {
+            "entropy_per_char": world.entropy() / world.length,
+            "gap": float(gaps.mean()), "gap_standard_error": float(gaps.std()) / math.sqrt(len(gaps)),
+            "samples": args.samples, "sampler": sampler, "share_of_texts_in_the_world": {},
+        }  # fmt: skip
+        for steps in tqdm([8, 16, 32, 64], desc="samples", disable=args.json, leave=False):
+            drawn = draw(model, model.process, count=args.samples, steps=steps, sampler=sampler, generator=generator)
+            right = world.log_prob(drawn.states[-1].cpu()) > -math.inf
+            result["share_of_texts_in_the_world"][steps] = float(right.double().mean())
+    print(json.dumps(result, indent=1) if args.json else _report(result))
+
+
+def _report(result: dict) -> str:
+    lines = [
+        f"{result['checkpoint']} on {result['texts']} texts of {result['corpus']}",
+        f"bound     {result['nats_per_char']:.4f} +- {result['standard_error']:.4f} nats per character"
+        f" ({result['bits_per_char']:.4f} bits)",
+    ]
+    if "gap" in result:
+        lines += [
+            f"entropy   {result['entropy_per_char']:.4f} nats per character, exact",
+            f"gap       {result['gap']:.2%} +- {result['gap_standard_error']:.2%} of the entropy",
+            f"samples   {result['samples']} each, by {result['sampler']}; share that the world can write:",
+            *(f"  {steps:4} steps  {share:.1%}" for steps, share in result["share_of_texts_in_the_world"].items()),
+        ]
+    return "\n".join(lines)
+
+
 def _device(args: argparse.Namespace) -> str:
     import torch
 
@@ -120,6 +200,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if args.command == "train":
             train(args, shlex.join(["python", "-m", "tinysedd", *argv]))
+        elif args.command == "sample":
+            sample(args)
+        else:
+            evaluate(args)
     except (ValueError, OSError) as error:
         sys.exit(f"tinysedd: {error}")
 

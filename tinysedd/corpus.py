@@ -64,12 +64,14 @@ class Corpus:
         return self.validation.shape[1]
 
     @classmethod
-    def from_text(cls, text: str, length: int, validation_share: float = 0.1) -> "Corpus":
+    def from_text(
+        cls, text: str, length: int, alphabet: Alphabet | None = None, validation_share: float = 0.1
+    ) -> "Corpus":
         """Blocks of a long text: training blocks start anywhere in its first part, the last part is for validation.
 
-        ValueError where the text is too short for one block of each.
+        alphabet: the text's own, unless told. ValueError where the text is too short for one block of each.
         """
-        alphabet = Alphabet.of(text)
+        alphabet = alphabet or Alphabet.of(text)
         ids = alphabet.encode(text)
         train, rest = ids.split([len(ids) - int(validation_share * len(ids)), int(validation_share * len(ids))])
         if len(rest) < length:

@@ -74,26 +74,31 @@ def first_hitting(score: Score, process: Process, x: Tensor, free: Tensor, steps
     """
     if process.mask is None:
         raise ValueError("first_hitting needs masks to hit: take an Absorbing process, or the sampler 'tweedie'")
-    most = int(((x == process.mask) & free).sum(-1).max())
-    share = -torch.expm1(-process.schedule.total(torch.tensor(1.0, dtype=torch.float64)))
-    steps, states, times = min(steps, most), [x], [1.0]
+    masked = (x == process.mask) & free
+    steps, states, times = min(steps, int(masked.sum(-1).max())), [x], [1.0]
+    share = -torch.expm1(-process.schedule.total(torch.tensor(1.0, dtype=torch.float64)))  # of masks
     for left in range(steps, 0, -1):
-        masked = (x == process.mask) & free
-        n = masked.sum(-1)
-        group = -(-n // left)  # ceil(n / left)
-        for hit in range(-(-most // left)):
-            share = share * torch.rand((), dtype=torch.float64, generator=generator) ** (1 / (most - hit))
-        most -= -(-most // left)
-        sigma = -torch.log1p(-share)
-        p = process.denoise(score(x, sigma.to(torch.float32).expand(len(x)).to(x.device)), x, sigma.expand(len(x)).to(x.device))
-        order = torch.rand(x.shape, generator=generator).to(x.device).masked_fill(~masked, 2).argsort(-1).argsort(-1)
-        x = torch.where(masked & (order < group[:, None]), draw(p, generator), x)
+        count = masked.sum(-1, keepdim=True)  # (B, 1)
+        group = (count + left - 1) // left
+        for n in range(int(count.max()), int(count.max() - group.max()), -1):
+            share = share * torch.rand((), dtype=torch.float64, generator=generator) ** (1 / n)
+        sigma = -torch.log1p(-share).to(x.device).expand(len(x))
+        p = process.denoise(score(x, sigma.float()), x, sigma)
+        shuffled = torch.rand(x.shape, generator=generator).to(x.device).masked_fill(~masked, 2.0)
+        hit = shuffled.argsort(-1).argsort(-1) < group  # the first of a random order in which the masks come first
+        x = torch.where(hit, draw(p, generator), x)
+        masked = masked & ~hit
         states.append(x)
-        times.append(float(process.schedule.time(sigma).clamp(0, 1)))
+        times.append(float(process.schedule.time(sigma[0]).clamp(0, 1)))
     return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=steps, mask=process.mask)
 
 
 SAMPLERS = {"euler": euler, "tweedie": tweedie, "first_hitting": first_hitting}
+
+
+def best_sampler(process: Process) -> str:
+    """The name of the most exact sampler that a process has."""
+    return "tweedie" if process.mask is None else "first_hitting"
 
 
 @torch.no_grad()

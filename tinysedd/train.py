@@ -171,11 +171,11 @@ def training_loss(model: Transformer, x0: Tensor, generator: torch.Generator, we
     return score_entropy_loss(model, model.process, x0, generator, weight)
 
 
-def load_corpus(name: str, length: int | None = None) -> Corpus:
+def load_corpus(name: str, length: int | None = None, alphabet: Alphabet | None = None) -> Corpus:
     """The corpus of a name ("fables", "words", "shakespeare") or of a UTF-8 text file, in texts of `length` characters.
 
-    Line ends of a file are read as newlines. The length defaults to the world's, or to 128; ValueError says what is
-    wrong with a file.
+    Line ends of a file are read as newlines. The length defaults to the world's, or to 128; the alphabet to the text's
+    own. ValueError says what is wrong with a file.
     """
     if name in WORLDS:
         world = WORLDS[name]()
@@ -186,7 +186,7 @@ def load_corpus(name: str, length: int | None = None) -> Corpus:
     if name == "shakespeare" and not path.exists():
         raise ValueError("data/shakespeare.txt is not there yet: make it with  python data/prepare.py")
     try:
-        return Corpus.from_text(path.read_text(encoding="utf-8-sig"), length or 128)
+        return Corpus.from_text(path.read_text(encoding="utf-8-sig"), length or 128, alphabet)
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8 first") from None
     except OSError as error:
@@ -224,16 +224,25 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
     """A trained score function with .process .alphabet .length: a shipped one by name ("fables", "fables-uniform",
     "shakespeare"), or one of yours by its file. ValueError where there is none or the file is no checkpoint.
     """
-    path = DATA / "checkpoints" / f"{name}.pt" if name in SHIPPED else Path(name)
-    saved = _read(path, "weights", f"the checkpoints that come with tinysedd are {', '.join(SHIPPED)}")
+    saved = _read(_checkpoint(name), "weights", f"the checkpoints that come with tinysedd are {', '.join(SHIPPED)}")
     model = build(saved)
     model.load_state_dict({name: tensor.float() for name, tensor in saved["weights"].items()})
     return model.to(device).eval().requires_grad_(False)
 
 
+def notes(name: str | Path) -> dict:
+    """What was written beside a checkpoint when it was saved; empty where nothing is."""
+    path = _checkpoint(name).with_suffix(".json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def read_state(path: Path | str) -> dict:
     """A training state, for `fit(..., resume=)`. ValueError where there is none or the file is none."""
     return _read(Path(path), "optimizers", "a state is the .train.pt file that training keeps until it ends")
+
+
+def _checkpoint(name: str | Path) -> Path:
+    return DATA / "checkpoints" / f"{name}.pt" if name in SHIPPED else Path(name)
 
 
 def _read(path: Path, key: str, hint: str) -> dict:

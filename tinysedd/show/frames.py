@@ -13,7 +13,7 @@ import torch
 from tinysedd.sampling import Trajectory
 
 GIVEN, MASKED, CHANGED, PROVISIONAL, SETTLED = MARKS = "gmcps"
-NAMES = dict(zip(MARKS, ["given", "masked", "just changed", "will change again", "settled"]))
+NAMES = dict(zip(MARKS, ["given", "masked", "just changed", "unsettled", "settled"]))
 MASK, BREAK, TAB, UNKNOWN = "·⏎⇥\ufffd"
 ROWS = 8  # texts in a picture, unless told
 COLUMNS = 64  # characters a line, before a text is wrapped
