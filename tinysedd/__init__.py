@@ -10,6 +10,23 @@ from tinysedd.train import Training, fit, load, load_corpus, save
 from tinysedd.worlds import Fables, Words
 
 __all__ = [
-    "Absorbing", "Alphabet", "Corpus", "Fables", "Geometric", "LogLinear", "Shape", "Training", "Trajectory", "Transformer",
-    "Uniform", "Words", "fit", "likelihood_bound", "load", "load_corpus", "sample", "save", "score_entropy_loss",
-]  # fmt: skip
+    "Absorbing",
+    "Alphabet",
+    "Corpus",
+    "Fables",
+    "Geometric",
+    "LogLinear",
+    "Shape",
+    "Training",
+    "Trajectory",
+    "Transformer",
+    "Uniform",
+    "Words",
+    "fit",
+    "likelihood_bound",
+    "load",
+    "load_corpus",
+    "sample",
+    "save",
+    "score_entropy_loss",
+]

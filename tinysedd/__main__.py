@@ -15,90 +15,96 @@ TRAIN_EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m tinysedd", description="Text diffusion by score entropy, character by character.")
+    top = argparse.ArgumentParser(prog="python -m tinysedd", description="Text diffusion by score entropy.")
     commands = top.add_subparsers(dest="command", required=True)
+    which_model = "fables, fables-uniform, shakespeare, or a file (default: fables)"
 
-    train = commands.add_parser(
+    add = commands.add_parser(
         "train", help="train a model", epilog=TRAIN_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).add_argument
+    add("--corpus", default="fables", help="fables, shakespeare, words, or a UTF-8 text file (default: fables)")
+    add(
+        "--process",
+        choices=["absorbing", "uniform"],
+        default="absorbing",
+        help="how noise comes in (default: absorbing)",
     )
-    train.add_argument("--corpus", default="fables", help="fables, shakespeare, words, or a UTF-8 text file (default: fables)")
-    train.add_argument("--process", choices=["absorbing", "uniform"], default="absorbing", help="forward process (default: absorbing)")
-    train.add_argument("--minutes", type=float, help="train for so long (default: 5)")
-    train.add_argument("--steps", type=int, help="or for so many steps; repeats exactly, and so does --resume")
-    train.add_argument("--out", type=Path, default=Path("model.pt"), help="checkpoint to write (default: model.pt)")
-    train.add_argument("--resume", type=Path, help="go on with a stopped training: its .train.pt file; other options are taken from it")
-    train.add_argument("--length", type=int, help="characters a text (default: the world's, or 128)")
-    train.add_argument("--layers", type=int, default=4, help="blocks of the network (default: 4)")
-    train.add_argument("--width", type=int, default=128, help="features of a character (default: 128)")
-    train.add_argument("--heads", type=int, default=4, help="attention heads (default: 4)")
-    train.add_argument("--free-scores", action="store_true", help="the published parametrisation: free log-scores, told sigma")
-    train.add_argument("--batch", type=int, default=64, help="texts a step (default: 64)")
-    train.add_argument("--rate", type=float, default=1e-2, help="peak learning rate (default: 0.01)")
-    train.add_argument("--average", type=float, default=0.995, help="decay of the weights' moving average (default: 0.995)")
-    train.add_argument("--bfloat16", action="store_true", help="16-bit matrix products on a CPU that has them; a GPU always uses them")
-    train.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    add("--minutes", type=float, help="train for so long (default: 5)")
+    add("--steps", type=int, help="or for so many steps: that repeats exactly, stopped and resumed or not")
+    add("--out", type=Path, default=Path("model.pt"), help="checkpoint to write (default: model.pt)")
+    add("--resume", type=Path, help="go on with a stopped training, given its .train.pt; it knows the other options")
+    add("--length", type=int, help="characters a text (default: the world's, or 128)")
+    add("--layers", type=int, default=4, help="blocks of the network (default: 4)")
+    add("--width", type=int, default=128, help="features of a character (default: 128)")
+    add("--heads", type=int, default=4, help="attention heads (default: 4)")
+    add("--free-scores", action="store_true", help="the published parametrisation: free log-scores, told sigma")
+    add("--batch", type=int, default=64, help="texts a step (default: 64)")
+    add("--rate", type=float, default=1e-2, help="peak learning rate (default: 0.01)")
+    add("--average", type=float, default=0.995, help="decay of the weights' moving average (default: 0.995)")
+    add("--bfloat16", action="store_true", help="16-bit products also on a CPU; faster where it has them in hardware")
+    add("--seed", type=int, default=0, help="(default: 0)")
+    add("--device", help="cpu or cuda (default: cuda where there is one)")
 
-    sample = commands.add_parser("sample", help="watch text appear out of noise")
-    sample.add_argument("--checkpoint", default="fables", help="fables, fables-uniform, shakespeare, or a file (default: fables)")
-    sample.add_argument("--prompt", help="text to keep, with _ for each character that is free; free after its end")
-    sample.add_argument("--count", type=int, default=1, help="texts (default: 1)")
-    sample.add_argument("--steps", type=int, help="steps (default: one a character)")
-    sample.add_argument("--sampler", choices=["euler", "tweedie", "first_hitting"], help="(default: first_hitting, or tweedie under Uniform)")
-    sample.add_argument("--seed", type=int, help="the same seed gives the same text (default: a fresh one)")
-    sample.add_argument("--save", type=Path, help="also write an animation or the text: .gif, .png, .html or .txt")
-    sample.add_argument("--plain", action="store_true", help="print the text only, without the show")
+    add = commands.add_parser("sample", help="watch text appear out of noise").add_argument
+    add("--checkpoint", default="fables", help=which_model)
+    add("--prompt", help="text to keep, with _ for each free character; free after its end")
+    add("--count", type=int, default=1, help="texts (default: 1)")
+    add("--steps", type=int, help="steps (default: one a character)")
+    add("--sampler", choices=["euler", "tweedie", "first_hitting"], help="(default: the most exact one for the model)")
+    add("--seed", type=int, help="the same seed gives the same text (default: a fresh one)")
+    add("--save", type=Path, help="also write an animation or the text: .gif, .png, .html or .txt")
+    add("--plain", action="store_true", help="print the text only, without the show")
+    add("--device", help="cpu or cuda (default: cuda where there is one)")
 
-    evaluate = commands.add_parser("evaluate", help="how good a model is")
-    evaluate.add_argument("--checkpoint", default="fables", help="fables, fables-uniform, shakespeare, or a file (default: fables)")
-    evaluate.add_argument("--corpus", help="fables, shakespeare, words, or a text file: its last tenth is used (default: what the model learned)")
-    evaluate.add_argument("--texts", type=int, help="texts for the bound (default: all of the last tenth; 2000 of a world)")
-    evaluate.add_argument("--samples", type=int, default=500, help="samples of each number of steps, for fables (default: 500)")
-    evaluate.add_argument("--seed", type=int, default=1, help="(default: 1)")
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-
-    for command in (train, sample, evaluate):
-        command.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    add = commands.add_parser("evaluate", help="how good a model is").add_argument
+    add("--checkpoint", default="fables", help=which_model)
+    add("--corpus", help="a world, shakespeare, or a text file, whose last tenth is used (default: what it learned)")
+    add("--texts", type=int, help="texts for the bound (default: the whole last tenth; 2000 of a world)")
+    add("--samples", type=int, default=500, help="samples for each number of steps, of a world (default: 500)")
+    add("--seed", type=int, default=1, help="(default: 1)")
+    add("--json", action="store_true", help="print JSON")
+    add("--device", help="cpu or cuda (default: cuda where there is one)")
     return top
 
 
 def train(args: argparse.Namespace, command: str) -> None:
-    from tinysedd import train as room
-    from tinysedd.model import Shape, Transformer
+    import torch
 
-    resume = room.read_state(args.resume) if args.resume else None
-    if resume:
-        run = resume["run"]
-        corpus = room.load_corpus(run["corpus"], run["length"])
-        model, training, out, command = room.build(resume), room.Training(**resume["training"]), Path(run["out"]), run["command"]
-        if corpus.alphabet != model.alphabet:
-            raise ValueError(f"{run['corpus']} is not what it was when the training began: its characters are others now")
-    else:
-        if args.steps is not None and args.minutes is not None:
-            raise ValueError("give --steps or --minutes, not both")
+    from tinysedd.model import Shape, Transformer
+    from tinysedd.train import PROCESSES, Training, build, fit, load_corpus, read_state, save
+
+    if args.steps is not None and args.minutes is not None:
+        raise ValueError("give --steps or --minutes, not both")
+    resume = read_state(args.resume) if args.resume else None
+    if resume is None:
         minutes = 5.0 if args.steps is None and args.minutes is None else args.minutes
-        corpus, out = room.load_corpus(args.corpus, args.length), args.out
-        run = {"corpus": args.corpus, "length": args.length, "out": str(out), "command": command}
-        training = room.Training(
+        training = Training(
             steps=args.steps, minutes=minutes, batch=args.batch, rate=args.rate, average=args.average,
             bfloat16=args.bfloat16, seed=args.seed,
         )  # fmt: skip
-        import torch
-
-        torch.manual_seed(args.seed)  # the initial weights: torch's modules draw them from the global generator
-        process = room.PROCESSES[args.process](len(corpus.alphabet))
+        corpus = load_corpus(args.corpus, args.length)
+        run = {"command": command, "corpus": args.corpus, "length": args.length, "out": str(args.out)}
+        torch.manual_seed(args.seed)  # torch draws fresh weights from its global generator
+        process = PROCESSES[args.process](len(corpus.alphabet))
         shape = Shape(args.layers, args.heads, args.width, args.free_scores)
         model = Transformer(process, shape, corpus.alphabet, corpus.length)
+    else:
+        training, run, model = Training(**resume["training"]), resume["run"], build(resume)
+        corpus = load_corpus(run["corpus"], run["length"], model.alphabet)
+    out = Path(run["out"])
+    state = out.with_suffix(".train.pt")
     if not out.parent.is_dir():
         raise ValueError(f"there is no folder {out.parent} to write {out.name} into: make it first")
-    state = out.with_suffix(".train.pt")
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, texts of {corpus.length} characters, alphabet of {len(corpus.alphabet)}")
+
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{parameters:,} parameters; texts of {corpus.length} characters, {len(corpus.alphabet)} different ones")
     try:
-        curve = room.fit(model.to(_device(args)), corpus, training, state=state, resume=resume, run=run)
+        curve = fit(model.to(_device(args)), corpus, training, state=state, run=run, resume=resume)
     except KeyboardInterrupt:
-        room.save(model, out, command=command, corpus=run["corpus"], stopped=True)
-        print(f"\nStopped. {out} holds the weights so far; go on with:  python -m tinysedd train --resume {state}")
-        return
-    room.save(model, out, command=command, corpus=run["corpus"], training=asdict(training), curve=[asdict(point) for point in curve])
+        save(model, out, **run)
+        print(f"\n{out} has the weights so far. Go on with:  python -m tinysedd train --resume {state}")
+        raise
+    save(model, out, **run, training=asdict(training), curve=[asdict(point) for point in curve])
     state.unlink(missing_ok=True)
     print(f"bound {curve[-1].bound:.4f} +- {curve[-1].standard_error:.4f} nats per character. See what it writes:")
     print(f"  python -m tinysedd sample --checkpoint {out}")
@@ -109,8 +115,11 @@ def sample(args: argparse.Namespace) -> None:
 
     from tinysedd import sampling
     from tinysedd.show import play, save
+    from tinysedd.show.export import checked
     from tinysedd.train import load
 
+    if args.save:
+        checked(args.save)
     model = load(args.checkpoint, _device(args))
     generator = torch.Generator()
     generator.seed() if args.seed is None else generator.manual_seed(args.seed)
@@ -150,7 +159,8 @@ def evaluate(args: argparse.Namespace) -> None:
     bound = Bound(torch.cat(parts), model.length)
     result = {
         "checkpoint": str(args.checkpoint), "corpus": name, "texts": len(texts), "characters_a_text": model.length,
-        "nats_per_char": bound.nats_per_char, "bits_per_char": bound.bits_per_char, "standard_error": bound.standard_error,
+        "nats_per_char": bound.nats_per_char, "bits_per_char": bound.bits_per_char,
+        "standard_error": bound.standard_error,
     }  # fmt: skip
     if world is not None:
         # Text by text, bound and truth differ by less noise than the two means do.
@@ -206,6 +216,8 @@ def main(argv: list[str] | None = None) -> None:
             evaluate(args)
     except (ValueError, OSError) as error:
         sys.exit(f"tinysedd: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

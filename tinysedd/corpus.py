@@ -74,10 +74,11 @@ class Corpus:
         alphabet = alphabet or Alphabet.of(text)
         ids = alphabet.encode(text)
         train, rest = ids.split([len(ids) - int(validation_share * len(ids)), int(validation_share * len(ids))])
-        if len(rest) < length:
+        if min(len(train), len(rest)) < length:
+            least = int(length / min(validation_share, 1 - validation_share)) + 1
             raise ValueError(
                 f"a text of {len(text)} characters is too short: its last {validation_share:.0%} must hold a block of "
-                f"{length} characters; take a text of at least {int(length / validation_share) + 1}, or shorter blocks"
+                f"{length} characters, and so must the rest; take a text of at least {least}, or shorter blocks"
             )
         blocks = train.unfold(0, length, 1)  # (all starts, L), a view
 

@@ -39,8 +39,9 @@ class Shape:
 class Transformer(nn.Module):
     """A pre-norm transformer with rotary positions, over the states of a process.
 
-    Its output starts at the score of a posterior that is even over the alphabet, whatever x. It takes texts of any
-    length; alphabet and length say what it is meant for.
+    Its output starts at the score of a posterior that is even over the alphabet, whatever x. It takes texts of at most
+    `length` characters: rotations tell it how far apart two characters stand, and a learned vector a place, which under
+    Absorbing is all that there is to go by at first, where in the text they are.
     """
 
     def __init__(self, process: Process, shape: Shape = Shape(), alphabet: Alphabet | None = None, length: int = 64):
@@ -50,6 +51,7 @@ class Transformer(nn.Module):
         # The causal network begins with one state more than there are characters; for Uniform there is none to borrow.
         self.embed = nn.Embedding(process.num_tokens + 1, width)
         knows_sigma = not shape.causal and (shape.free_scores or not isinstance(process, Absorbing))
+        self.place = nn.Embedding(length, width)
         self.noise = NoiseLevel(width) if knows_sigma else None
         self.blocks = nn.ModuleList(Block(shape, width if knows_sigma else None) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(width)
@@ -60,7 +62,7 @@ class Transformer(nn.Module):
         # After the loop above, which would undo it: blocks start as the identity, the head at 0.
         for last in [self.head, *(layer for block in self.blocks for layer in (block.out, block.down))]:
             nn.init.zeros_(last.weight)
-        nn.init.normal_(self.embed.weight)
+        nn.init.normal_(self.place.weight, std=0.25)
 
     @property
     def device(self) -> torch.device:
@@ -81,7 +83,7 @@ class Transformer(nn.Module):
         return self.head(self._trunk(x, sigma)).float().log_softmax(-1)
 
     def _trunk(self, x: Tensor, sigma: Tensor | None) -> Tensor:
-        h = self.embed(x)  # (B, L, width)
+        h = self.embed(x) + self.place.weight[: x.shape[1]]  # (B, L, width)
         c = self.noise(sigma) if self.noise is not None else None
         rotation = _rotation(x.shape[1], self.shape.width // self.shape.heads, x.device)
         for block in self.blocks:
@@ -90,7 +92,7 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron with squared ReLU (So et al., 2109.08668), each on a normalised input and added to what came in."""
+    """Attention, then a perceptron with squared ReLU (So et al., 2109.08668), each normalised before, added after."""
 
     def __init__(self, shape: Shape, condition: int | None):
         super().__init__()

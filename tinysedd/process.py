@@ -92,8 +92,8 @@ class Absorbing:
 
         Exact when one character is left to denoise. What free scores make negative counts as zero.
         """
-        d = delta_sigma[:, None, None].to(log_score)
-        s = log_score.exp()
+        d = delta_sigma[:, None, None].double()  # e^d times differences of scores: single precision would drown in it
+        s = log_score.double().exp()
         remains = (s[..., -1:] * d.exp() - torch.expm1(d) * s.sum(-1, keepdim=True)).clamp(min=0)
         steps = torch.cat([s[..., :-1] * torch.expm1(d), remains], dim=-1)  # e^d s_y (1 - e^-d): y -> mask
         return _normalise(torch.where((x == self.mask)[..., None], steps, s))
@@ -143,11 +143,14 @@ class Uniform:
         s_y = sum over a of p(x0_i = a | x) q(y|a) / q(x_i|a). The ratio q/q is 1 but for a = y and a = x_i, so that
         s_y = p_y N / expm1(sigma) + 1 - p_x N / (N + expm1(sigma)), a sum of two positive terms.
         """
-        odds = _log_expm1(sigma)[:, None, None].to(log_posterior) - math.log(self.num_tokens)  # hit to not, per state
-        log_px = log_posterior.gather(-1, x[..., None])  # (B, L, 1)
+        odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # hit to not, per state
+        log_p = (
+            log_posterior.double()
+        )  # with much noise all ratios are 1 but for a trace, which is all there is to know
+        log_px = log_p.gather(-1, x[..., None])  # (B, L, 1)
         survived = torch.sigmoid(-odds)  # that x_i showing a is a's own doing and no accident: N / (N + expm1(sigma))
         others = -torch.expm1(log_px) * survived + torch.sigmoid(odds)  # 1 - p_x survived, kept above 0
-        return torch.logaddexp(log_posterior - odds, others.log()).scatter(-1, x[..., None], 0.0)
+        return torch.logaddexp(log_p - odds, others.log()).scatter(-1, x[..., None], 0.0).to(log_posterior)
 
     def score_entropy(self, log_score: Tensor, x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
         """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4).
@@ -174,8 +177,8 @@ class Uniform:
 
         Exact when one character is left to denoise. What free scores make negative counts as zero.
         """
-        d = delta_sigma[:, None, None].to(log_score)
-        s = log_score.exp()
+        d = delta_sigma[:, None, None].double()  # e^d times differences of scores: single precision would drown in it
+        s = log_score.double().exp()
         before = (d.exp() * s - torch.expm1(d) * s.mean(-1, keepdim=True)).clamp(min=0)  # s exp(-dQ)
         jump = -torch.expm1(-d) / self.num_tokens  # (B, 1, 1): exp(dQ)(y -> x_i), and e^-d more at y = x_i
         stay = torch.zeros_like(s).scatter_(-1, x[..., None], 1.0)

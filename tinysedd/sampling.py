@@ -60,7 +60,8 @@ def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int,
     """Tweedie tau-leaping on an even grid of times: each character's step is exact by itself (SEDD, algorithm 2)."""
 
     def step(log_score: Tensor, x: Tensor, now: Tensor, later: Tensor) -> Tensor:
-        return process.tweedie(log_score, x, (process.schedule.total(now) - process.schedule.total(later)).expand(len(x)))
+        less = process.schedule.total(now) - process.schedule.total(later)
+        return process.tweedie(log_score, x, less.expand(len(x)))
 
     return _reverse(step, score, process, x, free, steps, generator)
 
@@ -139,7 +140,8 @@ def sample(
         x = torch.where(given, ids, x)
     device = getattr(score, "device", x.device)
     run = SAMPLERS[sampler] if isinstance(sampler, str) else sampler
-    return dataclasses.replace(run(score, process, x.to(device), ~given.to(device), steps, generator), alphabet=alphabet)
+    trajectory = run(score, process, x.to(device), ~given.to(device), steps, generator)
+    return dataclasses.replace(trajectory, alphabet=alphabet)
 
 
 def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -154,12 +156,12 @@ def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def _reverse(step, score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator) -> Trajectory:
-    """Steps on an even grid of times from 1 to 0; the last one goes to zero noise, whatever the schedule has at t = 0."""
+    """Steps on an even grid of times from 1 to 0; the last goes to zero noise, whatever the schedule has at t = 0."""
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x.device)
     states, clamped = [x], 0
     for now, later in zip(times[:-1], times[1:]):
         sigma = process.schedule.total(now).expand(len(x))
-        log_score = score(x, sigma.to(torch.float32))
+        log_score = score(x, sigma.float())
         p = step(log_score, x, now, later) if later > 0 else process.denoise(log_score, x, sigma)
         clamped += int(((p.gather(-1, x[..., None]).squeeze(-1) == 0) & free).sum()) if later > 0 else 0
         x = torch.where(free, draw(p, generator), x)

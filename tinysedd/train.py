@@ -59,8 +59,8 @@ class Training:
     def __post_init__(self):
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("say how long to train: either steps or minutes")
-        if (self.steps or self.minutes) <= 0 or self.batch <= 0:
-            raise ValueError("steps, minutes and batch must be above 0")
+        if min(self.minutes if self.steps is None else self.steps, self.batch, self.validate) <= 0:
+            raise ValueError("steps, minutes, batch and validate must be above 0")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def fit(
             shown = f"loss {sum(recent) / len(recent):.3f}" if recent else f"bound {curve[-1].bound:.3f}"
             speed = step * training.batch * corpus.length / seconds
             bar.set_postfix_str(f"step {step}, {shown} nats, {speed / 1000:.1f}k characters/s", refresh=False)
-            bar.update((1 if training.steps else seconds - bar.n))
+            bar.update(1 if training.steps else seconds - bar.n)
         if stopped:
             keep()
     model.load_state_dict(average.module.state_dict())
@@ -271,15 +271,17 @@ def _write(path: Path, write: Callable) -> None:
 def _optimizers(model: Transformer, training: Training) -> list[torch.optim.Optimizer]:
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2] if training.muon else []
     others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    adam = torch.optim.AdamW(others, lr=training.rate, betas=(0.9, 0.99), weight_decay=0.0)
-    muon = [torch.optim.Muon(matrices, lr=training.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")]
-    return [adam, *(muon if matrices else [])]
+    optimizers = [torch.optim.AdamW(others, lr=training.rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    if matrices:
+        muon = torch.optim.Muon(matrices, lr=training.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        optimizers.append(muon)
+    return optimizers
 
 
 @torch.no_grad()
 def _validate(model: Transformer, corpus: Corpus, step: int, seconds: float, losses: list[float]) -> Point:
     """The bound on the same texts with the same noise each time, so that the curve shows the model and not the dice."""
-    x0 = corpus.validation[:: max(len(corpus.validation) // 256, 1)][:256].to(model.device)
+    x0 = corpus.validation[:: max(len(corpus.validation) // 128, 1)][:128].to(model.device)
     loss = sum(losses) / max(len(losses), 1)
     if model.shape.causal:
         per_text = -model.log_posterior(x0).gather(-1, x0[..., None]).sum((1, 2)) / x0.shape[1]

@@ -5,7 +5,6 @@ score comes from the exact posterior p(x0_i = a | x), by summing over all texts 
 listing them, in Fables by forward-backward on the automaton that writes them.
 """
 
-import math
 import re
 from dataclasses import dataclass, field
 
@@ -78,7 +77,7 @@ class Words:
         return Oracle(self, process)
 
     def marginals(self, seen: Tensor) -> Tensor:
-        """p(x0_i = a, x) up to a factor a text (B, 3, 26), from the likelihoods q(x_i | x0_i = a), of the same shape."""
+        """p(x0_i = a, x) up to a factor a text (B, 3, 26), from the likelihoods q(x_i | x0_i = a), of that shape."""
         letter = torch.nn.functional.one_hot(self.ids, len(self.alphabet)).to(seen)  # (W, 3, 26)
         log_q = sum(seen[:, i].log()[:, self.ids[:, i]] for i in range(3))  # (B, W)
         joint = self.p.log() + log_q
@@ -205,7 +204,8 @@ class Fables:
                 for c, into in sorted(ways.items()):
                     total = sum(into.values())
                     key = tuple(sorted(((rest, round(p / total, 12)) for rest, p in into.items()), key=repr))
-                    edges.append((source, targets.setdefault(key, len(targets)), self.alphabet.characters.index(c), total))
+                    target = targets.setdefault(key, len(targets))
+                    edges.append((source, target, self.alphabet.characters.index(c), total))
             source, target, character, probability = zip(*edges)
             ids = (torch.tensor(column, dtype=torch.int64) for column in (source, target, character))
             layers.append(Layer(*ids, torch.tensor(probability, dtype=torch.float64), len(nodes), len(targets)))
@@ -291,37 +291,34 @@ def _agreement(a: str, b: str) -> int:
     return next((i for i, (c, d) in enumerate(zip(a, b)) if c != d), min(len(a), len(b)))
 
 
+# In a list the words have one length, and hardly two the same letter at the same place: a letter that shows says much.
 _LISTS = {
-    "animal3": "fox hen pig cat rat bee yak cow ram dog bat cub pug gnu doe kid",
-    "animal4": "wolf bear toad frog crow hare goat mole duck swan lion newt moth lamb mule wren",
-    "animal5": "mouse raven goose snail tiger sheep horse camel robin koala llama moose skunk whale zebra panda",
-    "sage": "owl elk emu ant ape eel asp fox hen cat",
-    "mood4": "vain bold wise kind rude lazy tiny glum meek calm posh smug wild neat damp pale",
-    "mood5": "proud silly quiet hasty jolly sulky noble dizzy merry fussy dusty timid weary grand lanky rusty",
-    "thing4": "harp drum lamp coat kite cake boat bell sofa wand moon sock cart tuba pear robe",
-    "thing5": "crown spoon cello piano torch chair scarf broom wagon purse stamp bench jewel lemon melon kazoo",
-    "food": "soup cake rice stew corn kale figs milk nuts peas pies tofu",
-    "place": "pond well mill barn moor fair gate dock cave lake hill bank port farm shop park",
-    "left": "fled wept left sang swam lied woke rose sank quit",
-    "played": "danced argued yawned kissed sulked hummed fished bathed prayed skated rhymed napped winked traded sailed jogged",
-    "took4": "sold kept lost bent tore sank wore rode",
-    "took5": "stole broke loved hated waxed owned tamed tuned fried baked moved faked",
-    "greeted": "kissed hugged chased sacked mocked bribed fooled robbed licked scared adored shaved",
+    "animal3": "gnu kid hen yak cub ram bat doe fox pug",
+    "animal4": "lamb kiwi joey newt hare swan duck bear frog puma wolf moth",
+    "animal5": "bison skunk gecko zebra raven hyena lemur panda snail whale moose viper",
+    "sage": "owl elk emu ant ape asp",
+    "mood4": "posh damp bold vain rude meek glum neat smug tiny",
+    "mood5": "quiet lanky noble proud jolly merry dizzy grand timid fussy",
+    "thing4": "wand tuba drum kite sock bell moon pear hymn cart",
+    "thing5": "chair purse scarf jewel cello torch stamp broom wagon piano",
+    "food": "peas tofu soup corn milk stew rice figs kale nuts",
+    "place": "well shop hill pond moor cave dock fair gate barn",
+    "left": "rose quit fled woke swam sang lied wept",
+    "played": "hummed rhymed skated winked argued jogged napped bathed prayed kissed",
+    "took4": "wore rode bent sold lost sank kept tore",
+    "took5": "broke fried stole waxed tuned hated owned moved",
+    "greeted": "hugged bribed kissed fooled robbed sacked chased adored",
 }
 
 _SHAPES = [
     "the {:mood4} {A:animal4} met a {:animal3} at the {:place}. they {:played}. the {A} {:left}.",
     "never lend a {:thing4} to a {A:animal4}, said the {:sage}, and the {A} {:took4} it.",
-    "who ate my {:food}? said the {A:animal4}. i, said the {:animal3}. the {A} {:left}.",
     "in came a {A:animal5}, {:mood5} as a {:animal4}. it {:played}. out went the {A}.",
     "a {A:animal3} sold the {B:animal5} a {:thing4}. the {B} {:took5} it. the {A} {:left}.",
-    "a {A:animal4} and a {B:animal3} had a {:thing4}. the {A} {:took4} it; the {B} {:left}.",
-    "once a {A:animal4} {:took5} a {T:thing5} and ran. now the {T} has the {A}.",
     "beware the {:mood5} {A:animal5} of the {:place}. the {A} {:took5} my {:thing4}.",
-    "the {A:animal5} had {F:food}, the {B:animal4} had none. now the {B} has {F}.",
     "you are {:mood4}, said the {A:animal3} to the {B:animal4}. the {B} {:greeted} the {A}.",
-    "a {A:animal4} dug for gold and found a {T:thing5}. the {A} {:took5} the {T}.",
-    "the {:mood5} {:animal5} wished to be a {B:animal4}. the {B} wished to be {:food}.",
+    "once a {A:animal4} {:took5} a {T:thing5} and ran. now the {T} has the {A}.",
+    "who ate my {:food}? said the {A:animal4}. i, said the {:animal3}. the {A} {:left}.",
 ]
 
 _WORDS = """

@@ -1,0 +1,274 @@
+"""The network: what it may see, what it starts as, and that it is a score function. Outputs are 32-bit: 1e-5 is rounding."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from tinysedd import model as room
+from tinysedd.model import Shape, Transformer, attention
+from tinysedd.objective import autoregressive_loss, score_entropy_loss
+from tinysedd.process import Absorbing, Uniform
+
+N, L = 5, 8
+VARIANTS = {
+    "Absorbing": (Absorbing(N), {}),
+    "Uniform": (Uniform(N), {}),
+    "Absorbing, free scores": (Absorbing(N), {"free_scores": True}),
+    "Uniform, free scores": (Uniform(N), {"free_scores": True}),
+    "Absorbing, causal": (Absorbing(N), {"causal": True}),
+    "Uniform, causal": (Uniform(N), {"causal": True}),
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+denoisers = pytest.mark.parametrize("variant", ["Absorbing", "Uniform"])
+free_scores = pytest.mark.parametrize("variant", ["Absorbing, free scores", "Uniform, free scores"])
+causal = pytest.mark.parametrize("variant", ["Absorbing, causal", "Uniform, causal"])
+
+
+def asleep(variant: str) -> Transformer:
+    """As constructed."""
+    torch.manual_seed(0)
+    process, shape = VARIANTS[variant]
+    return Transformer(process, Shape(layers=2, heads=2, width=16, **shape), length=L)
+
+
+def awake(variant: str) -> Transformer:
+    """With weights at random everywhere, as if trained: nothing is 0 or 1 by luck of the initialisation."""
+    network = asleep(variant)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.4)
+    return network
+
+
+def noisy_texts(process, B: int = 3, length: int = L):
+    """x (B, L) with characters and, if there is one, masks, and sigma (B,)."""
+    generator = torch.Generator().manual_seed(1)
+    sigma = torch.linspace(0.5, 1.5, B)
+    return process.perturb(torch.randint(N, (B, length), generator=generator), sigma, generator), sigma
+
+
+def changed_by(f, x, place) -> torch.Tensor:
+    """Which places (L,) of the output change for some text when the character at a place is changed."""
+    other = x.clone()
+    other[:, place] = (x[:, place] + 1) % N
+    return ((f(x) - f(other)).abs() > 1e-5).any(-1).any(0)
+
+
+# A score function
+
+
+@every_variant
+def test_log_scores_have_the_shape_and_the_gaps_of_the_process(variant):
+    """(B, L, S); 0 at y = x_i, -inf just where the reverse process cannot jump, numbers elsewhere."""
+    network = awake(variant)
+    process = network.process
+    x, sigma = noisy_texts(process)
+    log_score = network(x, sigma)
+    assert log_score.shape == (3, L, process.num_states) and log_score.dtype == torch.float32
+    assert (log_score.gather(-1, x[..., None]) == 0).all()
+    elsewhere = torch.arange(process.num_states) != x[..., None]
+    shows = torch.zeros_like(elsewhere) if process.mask is None else (x != process.mask)[..., None]
+    assert (log_score.isneginf() == (shows & elsewhere)).all() and log_score[~(shows & elsewhere)].isfinite().all()
+    if process.mask is not None:
+        assert 0 < (x == process.mask).sum() < x.numel()
+
+
+@denoisers
+def test_a_denoiser_is_a_posterior_that_the_process_turns_into_a_score(variant):
+    network = awake(variant)
+    x, sigma = noisy_texts(network.process)
+    log_posterior = network.log_posterior(x, sigma)
+    assert log_posterior.shape == (3, L, N)
+    assert_close(log_posterior.exp().sum(-1), torch.ones(3, L), rtol=0, atol=1e-6)
+    assert_close(network(x, sigma), network.process.log_score(log_posterior, x, sigma), rtol=0, atol=0)
+
+
+@every_variant
+def test_the_output_starts_even_whatever_the_text(variant):
+    """At construction: p(x0_i = a | x) = 1 / N exactly, and the score that belongs to it."""
+    network = asleep(variant)
+    x, sigma = noisy_texts(network.process)
+    even = torch.full((3, L, N), -math.log(N))
+    assert_close(network(x, sigma), network.process.log_score(even, x, sigma), rtol=0, atol=1e-6)
+    if not network.shape.free_scores:
+        assert_close(network.log_posterior(x, sigma), even, rtol=0, atol=1e-6)
+
+
+@every_variant
+def test_blocks_start_as_the_identity(variant):
+    network = asleep(variant)
+    h, rotation = torch.randn(3, L, 16), room._rotation(L, 8, torch.device("cpu"))
+    c = None if network.noise is None else network.noise(torch.tensor([0.1, 1.0, 5.0]))
+    for block in network.blocks:
+        assert (block(h, rotation, c) == h).all()
+        assert all(layer.weight.abs().max() > 0 for layer in (block.qkv, block.up))  # or it would stay so for ever
+
+
+@every_variant
+def test_every_weight_is_put_to_use(variant):
+    """The loss has a slope in each parameter."""
+    network, generator = awake(variant), torch.Generator().manual_seed(2)
+    x0 = torch.randint(N, (16, L), generator=generator)
+    if network.shape.causal:
+        autoregressive_loss(network, x0).backward()
+    else:
+        score_entropy_loss(network, network.process, x0, generator).backward()
+    for name, weight in network.named_parameters():
+        assert weight.grad.isfinite().all() and weight.grad.abs().max() > 0, name
+
+
+@every_variant
+def test_texts_of_a_batch_do_not_see_each_other(variant):
+    network = awake(variant)
+    x, sigma = noisy_texts(network.process)
+    alone = torch.cat([network(x[b : b + 1], sigma[b : b + 1]) for b in range(3)])
+    assert_close(network(x, sigma), alone, rtol=1e-5, atol=1e-5)
+
+
+# What it sees
+
+
+@causal
+def test_a_causal_network_sees_the_left_alone(variant):
+    """log p(x0_i | ...) changes with each character before i and with none from i on."""
+    network = awake(variant)
+    x = torch.randint(N, (20, L), generator=torch.Generator().manual_seed(3))
+    for place in range(L):
+        assert changed_by(network.log_posterior, x, place).tolist() == [i > place for i in range(L)]
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "causal" not in name])
+def test_the_others_see_both_sides(variant):
+    network = awake(variant)
+    x = torch.randint(N, (20, L), generator=torch.Generator().manual_seed(3))
+    sigma = torch.full((20,), 0.7)
+    if network.process.mask is not None:
+        x[:, 3] = network.process.mask  # what shows is final: under Absorbing only masks have scores
+
+    def scores(x):
+        return network(x, sigma).clamp(min=-1e9)
+
+    for place in (0, 2, 4, L - 1):
+        assert changed_by(scores, x, place)[3]
+
+
+@every_variant
+def test_a_network_knows_where_a_character_stands(variant):
+    """A text of one character that repeats gives another output at each place, and so do masks alone."""
+    network = awake(variant)
+    x = torch.full((1, L), network.process.num_states - 1)
+    out = network.log_posterior(x, torch.ones(1))[0]
+    assert all((out[i] - out[j]).abs().max() > 1e-4 for i in range(L) for j in range(i))
+
+
+def test_rotations_tell_how_far_apart_characters_stand_and_not_where():
+    """Attention is the same 7 places further on, and another one where every distance is doubled."""
+    block = awake("Absorbing").blocks[0].double()
+    h = torch.randn(2, L, 16, dtype=torch.float64)
+    cos, sin = room._rotation(3 * L, 8, torch.device("cpu"))
+    here = block.attend(h, (cos[:L], sin[:L]))
+    # The angles are 32-bit: at place 24 they are exact to 1e-6.
+    assert_close(block.attend(h, (cos[7 : 7 + L], sin[7 : 7 + L])), here, rtol=0, atol=1e-5)
+    assert (block.attend(h, (cos[: 2 * L : 2], sin[: 2 * L : 2])) - here).abs().max() > 1e-2
+
+
+def test_a_rotation_keeps_lengths_and_turns_by_the_angle_of_the_place():
+    """Pair i of features, as a complex number, times exp(place * 10000^(-2i / size) * sqrt(-1))."""
+    v, size = torch.randn(2, L, 3, 1, 6, dtype=torch.float64), 6
+    turned = room._rotate(v, room._rotation(L, size, torch.device("cpu")))
+    for place in range(L):
+        for i in range(size // 2):
+            z = torch.complex(v[:, place, ..., i], v[:, place, ..., i + size // 2])
+            z = z * complex(math.cos(place * 10_000 ** (-2 * i / size)), math.sin(place * 10_000 ** (-2 * i / size)))
+            assert_close(turned[:, place, ..., i], z.real, rtol=0, atol=1e-5)
+            assert_close(turned[:, place, ..., i + size // 2], z.imag, rtol=0, atol=1e-5)
+
+
+def test_an_absorbing_denoiser_has_no_use_for_sigma_and_the_others_have():
+    x, _ = noisy_texts(Absorbing(N))
+    shown, _ = noisy_texts(Uniform(N))
+    little, much = torch.full((3,), 0.2), torch.full((3,), 2.0)
+    absorbing = awake("Absorbing")
+    assert (absorbing.log_posterior(x, little) == absorbing.log_posterior(x, much)).all()
+    assert (absorbing.log_posterior(x) == absorbing.log_posterior(x, much)).all()
+    uniform = awake("Uniform")
+    assert (uniform.log_posterior(shown, little) - uniform.log_posterior(shown, much)).abs().max() > 1e-2
+    free = awake("Absorbing, free scores")  # apart from the factor 1 / expm1(sigma), which belongs to the process
+    difference = free(x, little) - free(x, much) + math.log(math.expm1(0.2) / math.expm1(2.0))
+    assert difference[x == N][:, :N].abs().max() > 1e-2
+
+
+@free_scores
+def test_free_scores_need_not_belong_to_any_posterior(variant):
+    """Each one moves by itself, but the one at y = x_i, which is 0; so the rates may add up to anything."""
+    network = awake(variant)
+    x, sigma = noisy_texts(network.process)
+    out = network(x, sigma)
+    even = network.process.log_score(torch.full((3, L, N), -math.log(N)), x, sigma)
+    moved = (out - even).nan_to_num(0)  # -inf less -inf where there are no scores
+    elsewhere = (torch.arange(network.process.num_states) != x[..., None]) & out.isfinite()
+    assert (moved[elsewhere] != 0).all() and (moved[~elsewhere] == 0).all()
+
+
+def test_noise_levels_differ_from_the_least_to_the_most():
+    """sigma from 1e-3 to 7, the range of LogLinear: neighbours in it are told apart; the extremes give numbers."""
+    level = room.NoiseLevel(16)
+    vectors = level(torch.logspace(-3, 0.85, 30))
+    assert ((vectors[1:] - vectors[:-1]).abs().amax(-1) > 1e-3).all()
+    assert level(torch.tensor([0.0, 1e-12, 30.0, 1e4])).isfinite().all()
+
+
+# Attention
+
+
+@every_variant
+def test_each_block_attends_just_once(variant, monkeypatch):
+    calls = []
+
+    def counted(q, k, v, causal):
+        calls.append((q.shape, causal))
+        return attention(q, k, v, causal)
+
+    monkeypatch.setattr(room, "attention", counted)
+    network = awake(variant)
+    network(*noisy_texts(network.process))
+    assert calls == [((3, 2, L, 8), network.shape.causal)] * 2
+
+
+def test_attention_is_its_definition():
+    """softmax(q k / sqrt(size)) v, written as sums; with causal, over what is not later. Both branches of the code."""
+    generator = torch.Generator().manual_seed(4)
+    q, k, v = torch.randn(3, 2, 2, 6, 4, dtype=torch.float64, generator=generator)
+    for is_causal in (False, True):
+        out = attention(q, k, v, is_causal)
+        for i in range(6):
+            seen = i + 1 if is_causal else 6
+            weight = torch.stack([(q[..., i, :] * k[..., j, :]).sum(-1) / math.sqrt(4) for j in range(seen)], -1).exp()
+            expected = (weight[..., None] * v[..., :seen, :]).sum(-2) / weight.sum(-1, keepdim=True)
+            assert_close(out[..., i, :], expected, rtol=1e-12, atol=1e-13)
+        assert_close(out, F.scaled_dot_product_attention(q, k, v, is_causal=is_causal), rtol=1e-12, atol=1e-13)
+
+
+# Its size
+
+
+def test_four_blocks_of_width_128_have_as_many_parameters_as_is_said():
+    assert "0.8 M" in Shape.__doc__
+    for shape in (Shape(), Shape(causal=True)):
+        count = sum(weight.numel() for weight in Transformer(Absorbing(31), shape).parameters())
+        assert round(count / 1e6, 1) == 0.8
+
+
+@pytest.mark.parametrize(("width", "heads"), [(130, 4), (12, 4), (15, 1)])
+def test_a_width_that_heads_and_pairs_do_not_divide_is_refused(width, heads):
+    with pytest.raises(ValueError, match=f"width {width} .* {heads}"):
+        Shape(width=width, heads=heads)
+
+
+@every_variant
+def test_shorter_texts_are_welcome(variant):
+    network = awake(variant)
+    x, sigma = noisy_texts(network.process, length=L - 3)
+    assert network(x, sigma).shape == (3, L - 3, network.process.num_states)

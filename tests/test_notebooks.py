@@ -1,0 +1,102 @@
+"""The notebooks: each runs, offline and top to bottom, and what is stored in it is what a run gives.
+
+The run compares the outputs of the cells with the tag "nbval-check-output": seeded numbers and texts. A world's are
+exact on every machine. A model's are compared too, in one short cell, since that notices a notebook that is older than
+its checkpoint. The last digits of a network differ between CPUs; so that cell's seed is one for which its texts stay
+the same when each log-score is shaken by 2e-4, about the most by which instruction sets were seen to differ.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from tinysedd import Fables
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+NAMES = [str(path.relative_to(ROOT / "notebooks")) for path in NOTEBOOKS]
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def speaks(source: str) -> bool:
+    """Whether a cell is meant to show something: it ends with a value, or prints outside of a definition."""
+    statements = [s for s in ast.parse(source).body if not isinstance(s, ast.FunctionDef | ast.ClassDef)]
+    calls = [node.func for s in statements for node in ast.walk(s) if isinstance(node, ast.Call)]
+    prints = any(isinstance(f, ast.Name) and f.id in ("print", "display") for f in calls)
+    ends_with_a_value = bool(statements) and isinstance(statements[-1], ast.Expr)
+    return prints or (ends_with_a_value and not source.rstrip().endswith(";"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@every_notebook
+def test_it_runs_and_its_checked_outputs_are_fresh(path):
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, str(path)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
+
+
+@every_notebook
+def test_some_outputs_are_checked(path):
+    assert any("nbval-check-output" in cell.metadata.get("tags", []) for cell in code_cells(path))
+
+
+@every_notebook
+def test_it_was_run_top_to_bottom_and_no_output_is_missing(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run it afresh, top to bottom"
+    for cell in cells:
+        assert cell.outputs or not speaks(cell.source), f"the output is missing:\n{cell.source}"
+        for output in cell.outputs:
+            assert output.output_type != "error", f"an error is stored:\n{cell.source}"
+            assert output.get("name") != "stderr", f"a warning is stored:\n{output.text}"
+
+
+@every_notebook
+def test_its_file_is_small_and_clean(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert path.stat().st_size <= 1_000_000
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata, "widget state is stored: clear it before saving"
+    text = json.dumps(notebook)
+    assert str(ROOT) not in text and f"{Path.home()}/" not in text, "a path of this machine is stored"
+
+
+@every_notebook
+def test_it_asks_its_question_and_states_its_run_time_first(path):
+    first = read(path).cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    assert "?" in first.source
+    seconds = re.search(r"Run time: about (\d+) seconds", first.source)
+    assert seconds and int(seconds[1]) <= 90
+
+
+def test_the_first_look_lists_the_shapes_of_fables():
+    """Each fable is told by one of the prompts in the notebook's text, and each of them tells some."""
+    markdown = "\n".join(cell.source for cell in read(ROOT / "notebooks" / "00_first_look.ipynb").cells)
+    listed = re.search(r"```text\n(.*?)```", markdown, re.DOTALL)[1].splitlines()
+    world = Fables()
+    fables = [world.alphabet.decode(x) for x in world.sample(500, torch.Generator().manual_seed(0))]
+    patterns = {shape: re.compile(re.escape(shape).replace("_", "[a-z]") + " *") for shape in listed}
+    told_by = [[shape for shape, pattern in patterns.items() if pattern.fullmatch(fable)] for fable in fables]
+    assert all(len(shapes) == 1 for shapes in told_by)
+    assert {shape for (shape,) in told_by} == set(listed)
