@@ -1,4 +1,4 @@
-"""The network: what it may see, what it starts as, and that it is a score function. Outputs are 32-bit: 1e-5 is rounding."""
+"""The network: what it sees, what it starts as, and that it is a score function. It is 32-bit: 1e-5 is rounding."""
 
 import math
 

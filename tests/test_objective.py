@@ -10,7 +10,7 @@ from tinysedd.model import Shape, Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.objective import Bound, autoregressive_loss, likelihood_bound, score_entropy_loss
 from tinysedd.process import Absorbing, Uniform
-from tinysedd.worlds import Words
+from tinysedd.worlds import Fables, Words
 
 both_processes = pytest.mark.parametrize("process", [Absorbing, Uniform])
 
@@ -33,11 +33,15 @@ class Listening:
 
 
 def even(process):
-    """The score of a posterior that is even over the alphabet."""
+    """The exact score of the world where all texts are alike: ratios of 1, and at a mask 1 / N to e^sigma - 1."""
 
     def score(x, sigma):
-        log_posterior = torch.full((*x.shape, process.num_tokens), -math.log(process.num_tokens), dtype=torch.float64)
-        return process.log_score(log_posterior, x, sigma)
+        log_score = torch.zeros(*x.shape, process.num_states, dtype=torch.float64)
+        if process.mask is not None:
+            log_score[..., : process.mask] = -torch.log(process.num_tokens * torch.expm1(sigma.double()))[:, None, None]
+            elsewhere = torch.arange(process.num_states) != x[..., None]
+            log_score[(x != process.mask)[..., None] & elsewhere] = -math.inf
+        return log_score
 
     return score
 
@@ -85,17 +89,17 @@ def test_each_time_is_as_likely_as_any_other(process, chance):
 
 
 @both_processes
-@pytest.mark.parametrize("schedule", [LogLinear(), LogLinear(0.1), Geometric(0.01, 3.0)], ids=str)
+@pytest.mark.parametrize("schedule", [LogLinear(0.05), Geometric(0.1, 3.0)], ids=str)
 def test_loss_with_the_exact_score_is_the_information_that_the_noise_takes(words, process, schedule, enumerated):
     """Times the length: integral of w dI, in the bound with w = 1, I(start) - I(end); 'even' has w = 1 - e^-sigma.
 
-    Size 6e-5 (4 standard errors). Power: a standard error is at most 0.5 % here, so what is 3 % wrong is 6 off.
+    Size 6e-5 (4 standard errors). Power: a standard error is at most 0.8 % here, so what is 5 % wrong is 6 off.
     """
     process, generator = process(26, schedule), torch.Generator().manual_seed(2)
     score, world = words.score(process), enumerated(table(words), process)
     start, end = schedule.total(torch.tensor([0.0, 1.0], dtype=torch.float64))
-    # With m = 1 - e^-sigma, by parts: the integral of m dI is [m I] less the integral of I dm, here by the midpoint rule,
-    # whose 200 steps leave an error of about 1e-5.
+    # With m = 1 - e^-sigma, by parts: the integral of m dI is [m I] less the integral of I dm, here by the midpoint
+    # rule, whose 200 steps leave an error of about 1e-5.
     first, last = -torch.expm1(-start), -torch.expm1(-end)
     m = first + (last - first) * (torch.arange(200, dtype=torch.float64) + 0.5) / 200
     inside = torch.cat([information(world, -torch.log1p(-part)) for part in m.split(20)]).mean() * (last - first)
@@ -105,20 +109,20 @@ def test_loss_with_the_exact_score_is_the_information_that_the_noise_takes(words
         losses = torch.stack(
             [
                 3 * score_entropy_loss(score, process, words.sample(1024, generator), generator, weight)
-                for _ in range(80)
+                for _ in range(120)
             ]
         )
         error = losses.std() / math.sqrt(len(losses))
-        assert error < 0.005 * expected
+        assert error < 0.008 * expected
         assert abs(losses.mean() - expected) < 4 * error
 
 
 def test_information_is_what_its_name_says(words, enumerated):
-    """The authority above: H(x0) at no noise, 0 at much, and never more than before."""
+    """The authority above: H(x0) at no noise, 0 at much (of 17,576 terms with roundings of 1e-15), always falling."""
     for process in (Absorbing(26), Uniform(26)):
         left = information(enumerated(table(words), process), torch.tensor([0, 1e-3, 0.1, 1, 40], dtype=torch.float64))
         assert_close(left[0].item(), words.entropy(), rtol=1e-12, atol=0)
-        assert (left.diff() < 0).all() and left[-1].abs() < 1e-12
+        assert (left.diff() < 0).all() and left[-1].abs() < 1e-10
 
 
 @pytest.mark.parametrize("schedule", [LogLinear(0.05), Geometric(0.01, 3.0)], ids=str)
@@ -161,56 +165,59 @@ def test_an_unknown_weight_is_refused():
 
 
 @both_processes
-@pytest.mark.parametrize("word", ["the", "cat"])
-def test_bound_with_the_exact_score_is_minus_log_p_for_each_text(words, process, word):
-    """24,000 times the same text, within 4 standard errors: size 6e-5.
+@pytest.mark.parametrize(("line", "p"), [("bcca", 1 / 2 / 16), ("caca", 1 / 2 / 4 + 1 / 2 / 16)])
+def test_bound_with_the_exact_score_is_minus_log_p_for_each_text(process, line, p):
+    """30,000 times the same text, within 4 standard errors: size 6e-5.
 
-    Power: a standard error is at most 0.4 % here, so a bias of 2 % is 5 off, and is found 5 times in 6 for each text.
+    Power: a standard error is at most 0.45 % here, so a bias of 2 % is 4.4 off, and is found for 2 texts in 3.
     """
-    process = process(26)
-    x0 = words.alphabet.encode(word).expand(24_000, 3)
-    bound = likelihood_bound(words.score(process), process, x0, batch=4096, generator=torch.Generator().manual_seed(5))
-    exact = -float(words.log_prob(x0[:1])) / 3
+    world = Fables(["{A:pair}{A}", "{:pair}{:pair}"], {"pair": "ab ab bc ca"}, length=4)
+    process, x0 = process(4), world.alphabet.encode(line).expand(30_000, 4)
+    bound = likelihood_bound(world.score(process), process, x0, batch=4096, generator=torch.Generator().manual_seed(5))
+    exact = -math.log(p) / 4
     assert bound.standard_error < 0.0045 * exact
     assert abs(bound.nats_per_char - exact) < 4 * bound.standard_error
 
 
 @both_processes
 def test_bound_with_an_even_score_is_that_of_even_texts(process):
-    """Which is the exact score of another world, where all 26^3 texts are alike: log 26 a character for every text.
+    """The truth of another world, where all 26^3 texts are alike: log 26 a character, whatever the text.
 
-    Size 6e-5. Power: a standard error is at most 1 %, so N - 1 for N somewhere, 4 % of a rate, is found.
+    Size 6e-5. Power: a standard error is at most 0.6 %, so N - 1 for N in the rates, 4 %, is 6 off.
     """
     process, generator = process(26), torch.Generator().manual_seed(6)
     x0 = torch.randint(26, (4000, 3), generator=generator)
     bound = likelihood_bound(even(process), process, x0, draws=8, generator=generator)
-    assert bound.standard_error < 0.01 * math.log(26)
+    assert bound.standard_error < 0.006 * math.log(26)
     assert abs(bound.nats_per_char - math.log(26)) < 4 * bound.standard_error
 
 
 @both_processes
 def test_a_wrong_score_has_a_larger_bound(words, process):
-    """Each log-score off by a fixed amount: larger than the truth by more than 4 standard errors, more so if more off."""
+    """Each log-score off by a fixed amount, under the same noise: larger by more than 4 standard errors, twice."""
     process = process(26)
-    exact, wrong = words.score(process), torch.randn(26, process.num_states, dtype=torch.float64)
+    exact, generator = words.score(process), torch.Generator().manual_seed(7)
+    wrong = torch.randn(27, process.num_states, dtype=torch.float64, generator=generator)  # by the state that x shows
     x0 = words.sample(2000, torch.Generator().manual_seed(7))
     bounds = []
     for size in (0.0, 0.5, 1.0):
 
         def score(x, sigma, size=size):
-            off = wrong.new_zeros(27, process.num_states)
-            off[: len(wrong)], off[-1] = wrong, wrong[0]
-            return (exact(x, sigma) + size * off[x]).scatter(-1, x[..., None], 0.0)
+            return (exact(x, sigma) + size * wrong[x]).scatter(-1, x[..., None], 0.0)
 
         bounds.append(likelihood_bound(score, process, x0, generator=torch.Generator().manual_seed(7)))
     for less, more in zip(bounds, bounds[1:]):
-        assert more.nats_per_char - less.nats_per_char > 4 * math.hypot(less.standard_error, more.standard_error)
+        difference = more.per_text - less.per_text
+        assert difference.mean() > 4 * difference.std() / math.sqrt(len(difference))
 
 
 @both_processes
 def test_the_standard_error_is_the_spread_of_repeats(words, process):
-    """40 bounds from 100 new texts each: their variance, over the mean square of the standard errors, is chi-square over
-    39, between 0.4 and 2.2 but for 1 in 1,000. Power: the square root of the 4 draws left out, or the length, 4 or 9."""
+    """40 bounds from 100 new texts each: their variance over the mean square of the standard errors.
+
+    Were they normal, it would be a chi-square over 39, within 0.4 ... 2.2 but for 1 in 1,000. Power: without the root of
+    the number of texts, or without the length, it is 100 times or 9 times as large or small.
+    """
     process, generator = process(26), torch.Generator().manual_seed(8)
     score = words.score(process)
     bounds = [
@@ -223,7 +230,7 @@ def test_the_standard_error_is_the_spread_of_repeats(words, process):
 
 @pytest.mark.parametrize("batch", [7, 256])
 def test_each_text_gets_one_noise_level_in_each_part(batch):
-    """The share of characters hit, m = 1 - e^-sigma: for each text one in each of `draws` equal parts, however batched."""
+    """Of the share of characters hit, m = 1 - e^-sigma: for each text one in each of `draws` equal parts."""
     process = Uniform(3)
     score = Listening(even(process))
     x0 = torch.zeros(10, 4, dtype=torch.int64)

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("--heads", type=int, default=4, help="attention heads (default: 4)")
     add("--free-scores", action="store_true", help="the published parametrisation: free log-scores, told sigma")
     add("--batch", type=int, default=64, help="texts a step (default: 64)")
-    add("--rate", type=float, default=1e-2, help="peak learning rate (default: 0.01)")
+    add("--rate", type=float, default=8e-3, help="peak learning rate (default: 0.008)")
     add("--average", type=float, default=0.995, help="decay of the weights' moving average (default: 0.995)")
     add("--bfloat16", action="store_true", help="16-bit products also on a CPU; faster where it has them in hardware")
     add("--seed", type=int, default=0, help="(default: 0)")
@@ -89,7 +89,7 @@ def train(args: argparse.Namespace, command: str) -> None:
         shape = Shape(args.layers, args.heads, args.width, args.free_scores)
         model = Transformer(process, shape, corpus.alphabet, corpus.length)
     else:
-        training, run, model = Training(**resume["training"]), resume["run"], build(resume)
+        training, run, model = Training(**resume["training"]), resume["notes"], build(resume)
         corpus = load_corpus(run["corpus"], run["length"], model.alphabet)
     out = Path(run["out"])
     state = out.with_suffix(".train.pt")
@@ -99,7 +99,7 @@ def train(args: argparse.Namespace, command: str) -> None:
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters:,} parameters; texts of {corpus.length} characters, {len(corpus.alphabet)} different ones")
     try:
-        curve = fit(model.to(_device(args)), corpus, training, state=state, run=run, resume=resume)
+        curve = fit(model.to(_device(args)), corpus, training, state=state, notes=run, resume=resume)
     except KeyboardInterrupt:
         save(model, out, **run)
         print(f"\n{out} has the weights so far. Go on with:  python -m tinysedd train --resume {state}")

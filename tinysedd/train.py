@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from tinysedd.corpus import Alphabet, Corpus
 from tinysedd.model import Shape, Transformer
 from tinysedd.noise import Geometric, LogLinear
-from tinysedd.objective import autoregressive_loss, likelihood_bound, score_entropy_loss
+from tinysedd.objective import Bound, autoregressive_loss, likelihood_bound, score_entropy_loss
 from tinysedd.process import Absorbing, Uniform
 from tinysedd.worlds import Fables, Words
 
@@ -46,7 +46,7 @@ class Training:
     steps: int | None = 2000
     minutes: float | None = None
     batch: int = 64
-    rate: float = 4e-3
+    rate: float = 8e-3
     warmup: int = 50
     muon: bool = True
     weight: str = "even"
@@ -80,7 +80,7 @@ def fit(
     training: Training = Training(),
     *,
     state: Path | None = None,
-    run: dict | None = None,
+    notes: dict | None = None,
     resume: dict | None = None,
     progress: bool = True,
     watch: Callable[[Transformer, Point], None] | None = None,
@@ -89,79 +89,123 @@ def fit(
 
     state   where to keep the state, at each validation and when stopped by Ctrl-C (KeyboardInterrupt follows, after
             the step that was under way); without it a stop leaves the average so far in the model
-    run     plain values to keep in the state, for whoever reads it
+    notes   plain values to keep in the state, for whoever reads it
     resume  a state from `read_state`: the rest then goes as if there had been no stop, bit for bit where steps count
     watch   called with the averaged model and the point, at each validation
     """
-    device = model.device
-    generator = torch.Generator().manual_seed(training.seed)
-    # Over the last tenth of the steps at first, lest the average remember the untrained weights for long.
-    average = AveragedModel(
-        model, avg_fn=lambda old, new, n: torch.lerp(old, new, max(1 - training.average, 10 / (10 + int(n))))
-    )
-    optimizers = _optimizers(model, training)
-    step, seconds, losses, curve = 0, 0.0, [], []
+    run = _Run(model, training)
     if resume is not None:
-        model.load_state_dict(resume["model"])
-        average.load_state_dict(resume["average"])
-        for optimizer, saved in zip(optimizers, resume["optimizers"]):
-            optimizer.load_state_dict(saved)
-        generator.set_state(resume["generator"])
-        step, seconds, losses = resume["step"], resume["seconds"], resume["losses"]
-        curve = [Point(**point) for point in resume["curve"]]
+        run.restore(resume)
 
     def keep() -> None:
         if state is not None:
-            optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
-            _write(state, lambda file: torch.save({
-                "model": model.state_dict(), "average": average.state_dict(), "optimizers": optimizer_states,
-                "generator": generator.get_state(), "step": step, "seconds": seconds, "losses": losses,
-                "curve": [asdict(point) for point in curve], **describe(model),
-                "training": asdict(training), "run": run,
-            }, file))  # fmt: skip
+            content = {**run.state(), **describe(model), "training": asdict(training), "notes": notes}
+            _write(state, lambda file: torch.save(content, file))
 
-    def validate() -> None:
-        point = _validate(average.module, corpus, step, seconds, losses)
-        curve.append(point)
-        losses.clear()
-        if watch is not None:
-            watch(average.module, point)
-
-    whole = training.steps or 60 * training.minutes
-    bar = tqdm(total=whole, initial=step if training.steps else seconds, disable=not progress, leave=True,
-               bar_format="{percentage:3.0f}% {bar:20} {elapsed} < {remaining}{postfix}")  # fmt: skip
+    form = "{percentage:3.0f}% {bar:20} {elapsed} < {remaining}{postfix}"
+    bar = tqdm(total=1.0, initial=run.done, disable=not progress, bar_format=form)
     with bar, _stop_after_the_step() as stopped:
-        while (done := (step / whole if training.steps else seconds / whole)) < 1 and not stopped:
-            started = time.perf_counter()
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = training.rate * min((step + 1) / training.warmup, 1) * (1 - done)
-            x0 = corpus.draw(training.batch, generator).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16 or device.type == "cuda"):
-                loss = training_loss(model, x0, generator, training.weight)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            average.update_parameters(model)
-            losses.append(loss.item())
-            step, seconds = step + 1, seconds + time.perf_counter() - started
-            after = min(step / whole if training.steps else seconds / whole, 1)
-            if int(after * training.validate) > int(done * training.validate):
-                validate()
+        while (before := run.done) < 1 and not stopped:
+            run.take_step(corpus.draw(training.batch, run.generator))
+            if int(run.done * training.validate) > int(before * training.validate):
+                point = run.validate(corpus)
+                if watch is not None:
+                    watch(run.average.module, point)
                 keep()
-            recent = losses[-100:]
-            shown = f"loss {sum(recent) / len(recent):.3f}" if recent else f"bound {curve[-1].bound:.3f}"
-            speed = step * training.batch * corpus.length / seconds
-            bar.set_postfix_str(f"step {step}, {shown} nats, {speed / 1000:.1f}k characters/s", refresh=False)
-            bar.update(1 if training.steps else seconds - bar.n)
+            speed = run.step * training.batch * corpus.length / run.seconds
+            bar.set_postfix_str(f"{run}, {speed / 1000:.1f}k characters/s", refresh=False)
+            bar.update(run.done - bar.n)
         if stopped:
             keep()
-    model.load_state_dict(average.module.state_dict())
+    model.load_state_dict(run.average.module.state_dict())
     if stopped:
         raise KeyboardInterrupt
-    return curve
+    return run.curve
+
+
+class _Run:
+    """All that changes while a model is trained."""
+
+    def __init__(self, model: Transformer, training: Training):
+        self.model, self.training = model, training
+        self.generator = torch.Generator().manual_seed(training.seed)
+        matrices = [p for p in model.blocks.parameters() if p.ndim == 2] if training.muon else []
+        others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+        self.optimizers = [torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.0)]
+        if matrices:
+            self.optimizers.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        # Over the last tenth of the steps at first, lest the average remember the untrained weights for long.
+        self.average = AveragedModel(
+            model, avg_fn=lambda old, new, n: torch.lerp(old, new, max(1 - training.average, 10 / (10 + int(n))))
+        )
+        self.step, self.seconds = 0, 0.0
+        self.losses: list[float] = []  # since the last validation
+        self.curve: list[Point] = []
+
+    def __str__(self) -> str:
+        recent = self.losses[-100:]
+        bound = [f"bound {self.curve[-1].bound:.3f}"] if self.curve else []
+        loss = [f"loss {sum(recent) / len(recent):.3f}"] if recent else []
+        return ", ".join([f"step {self.step}", *loss, *bound])
+
+    @property
+    def done(self) -> float:
+        """The share of the training that is behind us, in [0, 1]."""
+        steps, minutes = self.training.steps, self.training.minutes
+        return min(self.seconds / (60 * minutes) if steps is None else self.step / steps, 1.0)
+
+    def take_step(self, x0: Tensor) -> None:
+        started, training, device = time.perf_counter(), self.training, self.model.device
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = training.rate * min((self.step + 1) / training.warmup, 1) * (1 - self.done)
+        with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16 or device.type == "cuda"):
+            loss = training_loss(self.model, x0.to(device), self.generator, training.weight)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.model)
+        self.losses.append(loss.item())
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+
+    @torch.no_grad()
+    def validate(self, corpus: Corpus) -> Point:
+        """A new point of the curve: always the same texts with the same noise, so that it shows the model, not dice."""
+        model, every = self.average.module, max(len(corpus.validation) // 128, 1)
+        x0 = corpus.validation[::every][:128].to(model.device)
+        if model.shape.causal:
+            nats = -model.log_posterior(x0).gather(-1, x0[..., None]).sum((1, 2))
+            bound = Bound(nats, corpus.length)
+        else:
+            bound = likelihood_bound(model, model.process, x0, draws=4, generator=torch.Generator().manual_seed(0))
+        loss = sum(self.losses) / max(len(self.losses), 1)
+        self.curve.append(Point(self.step, self.seconds, loss, bound.nats_per_char, bound.standard_error))
+        self.losses.clear()
+        return self.curve[-1]
+
+    def state(self) -> dict:
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "curve": [asdict(point) for point in self.curve],
+        }
+
+    def restore(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        self.generator.set_state(state["generator"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.curve = [Point(**point) for point in state["curve"]]
 
 
 def training_loss(model: Transformer, x0: Tensor, generator: torch.Generator, weight: str = "even") -> Tensor:
@@ -266,28 +310,6 @@ def _write(path: Path, write: Callable) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _optimizers(model: Transformer, training: Training) -> list[torch.optim.Optimizer]:
-    matrices = [p for p in model.blocks.parameters() if p.ndim == 2] if training.muon else []
-    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    optimizers = [torch.optim.AdamW(others, lr=training.rate, betas=(0.9, 0.99), weight_decay=0.0)]
-    if matrices:
-        muon = torch.optim.Muon(matrices, lr=training.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-        optimizers.append(muon)
-    return optimizers
-
-
-@torch.no_grad()
-def _validate(model: Transformer, corpus: Corpus, step: int, seconds: float, losses: list[float]) -> Point:
-    """The bound on the same texts with the same noise each time, so that the curve shows the model and not the dice."""
-    x0 = corpus.validation[:: max(len(corpus.validation) // 128, 1)][:128].to(model.device)
-    loss = sum(losses) / max(len(losses), 1)
-    if model.shape.causal:
-        per_text = -model.log_posterior(x0).gather(-1, x0[..., None]).sum((1, 2)) / x0.shape[1]
-        return Point(step, seconds, loss, float(per_text.mean()), float(per_text.std() / len(x0) ** 0.5))
-    bound = likelihood_bound(model, model.process, x0, draws=4, generator=torch.Generator().manual_seed(0))
-    return Point(step, seconds, loss, bound.nats_per_char, bound.standard_error)
 
 
 @contextlib.contextmanager
