@@ -48,7 +48,7 @@ class Enumerated:
 
 
 def chance_of(counts: torch.Tensor, p: torch.Tensor) -> float:
-    """Pearson's test: how likely counts drawn from p lie at least so far from it. 0 if the impossible was drawn.
+    """Pearson's test: how likely counts drawn from p lie at least so far from it. 0 if what cannot be was drawn.
 
     What is expected less than 5 times is counted together, as the chi-square distribution needs.
     """
@@ -60,6 +60,8 @@ def chance_of(counts: torch.Tensor, p: torch.Tensor) -> float:
     counts = torch.cat([counts[~rare], counts[rare].sum()[None]])
     expected = torch.cat([expected[~rare], expected[rare].sum()[None]])
     counts, expected = counts[expected > 0], expected[expected > 0]
+    if len(counts) == 1:
+        return 1.0  # nothing was left to chance
     statistic = ((counts - expected) ** 2 / expected).sum()
     return float(torch.special.gammaincc(torch.tensor((len(counts) - 1) / 2, dtype=torch.float64), statistic / 2))
 

@@ -50,7 +50,7 @@ def test_there_are_notebooks():
 def test_it_runs_and_its_checked_outputs_are_fresh(path):
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, str(path)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
 
 

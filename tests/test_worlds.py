@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
 from tinysedd import worlds
@@ -231,15 +232,23 @@ def test_fables_entropy_is_the_mean_of_minus_log_prob(fables):
 
 
 def test_fables_take_every_shape_and_word_equally_often(fables, chance):
-    """Chi-square of the shapes of 20,000 lines, and of the words of one slot; size 1e-4 each.
+    """Chi-square of the shapes of 20,000 lines, and of the words of each shape's first slot; size 1e-4 each.
 
-    Power: one shape of 12 a tenth too often adds 20,000 * 0.1^2 / 12 = 17, six times that for six shapes."""
+    Power: half of 8 shapes a tenth too often, half too rarely, adds 20,000 * 0.1^2 = 200, when the spread is 4.
+    """
     lines = [fables.alphabet.decode(row) for row in fables.sample(20_000, torch.Generator().manual_seed(2))]
-    readers = [reader([shape], worlds._LISTS) for shape in worlds._SHAPES]
-    assert chance(torch.tensor([sum(read(line) > 0 for line in lines) for read in readers]), torch.ones(12)) > 1e-4
-    said = [match["word"] for line in lines if (match := re.search(r"said the (?P<word>\w+), and", line))]
-    sages = worlds._LISTS["sage"].split()
-    assert chance(torch.tensor([said.count(sage) for sage in sages]), torch.ones(len(sages))) > 1e-4
+    counts = []
+    for shape in worlds._SHAPES:
+        start, words = re.match(r"([^{]*)\{\w*:(\w+)\}", shape).groups()
+        read, begins = reader([shape], worlds._LISTS), len(start)
+        first = [line[begins:] for line in lines if line.startswith(start) and read(line) > 0]
+        counts.append(len(first))
+        choices = worlds._LISTS[words].split()
+        assert (
+            chance(torch.tensor([sum(x.startswith(w) for x in first) for w in choices]), torch.ones(len(choices)))
+            > 1e-4
+        )
+    assert sum(counts) == 20_000 and chance(torch.tensor(counts), torch.ones(len(counts))) > 1e-4
 
 
 @both_processes
@@ -277,23 +286,24 @@ def test_fables_score_at_full_length_is_the_ratio_of_sums_over_lines(process):
             assert_close(log_score[b], log_ratio, rtol=1e-8, atol=1e-9)
 
 
-def test_fables_score_at_full_length_fills_gaps_as_the_probabilities_say(fables, probability):
-    """The whole grammar, one or two masks: the ratios between all 31 or 961 ways to fill them are those of log_prob."""
-    process = Absorbing(len(fables.alphabet))
-    score, N = fables.score(process), len(fables.alphabet)
-    line = "a goat and a hen had a drum. the goat lost it; the hen rose."
-    assert probability(line) > 0
-    clean = fables.alphabet.encode(line.ljust(64))
-    sigma = torch.tensor([1.3], dtype=torch.float64)
-    for first, second in [(2, 2), (15, 15), (13, 15), (45, 57)]:
-        x = clean.clone()
-        x[[first, second]] = process.mask
-        ways = clean.repeat(N if first < second else 1, N, 1)
-        ways[..., first] = torch.arange(len(ways))[:, None]
-        ways[..., second] = torch.arange(N)
-        p = fables.log_prob(ways.view(-1, 64)).exp().view(-1, N)
-        expected = (p.sum(0) / p.sum()).log() - math.log(math.expm1(1.3))
-        assert_close(score(x[None], sigma)[0, second, :N], expected, rtol=1e-9, atol=0)
+def test_fables_posterior_is_that_of_the_lines_that_fit(fables):
+    """The whole grammar: where the beginning of one shape shows, and any other characters, the lines of it that fit."""
+    starts = [shape[: shape.index("{")] for shape in worlds._SHAPES]
+    alone = [k for k, a in enumerate(starts) if not any(a.startswith(b) or b.startswith(a) for b in starts if b != a)]
+    size = {name: len(words.split()) for name, words in worlds._LISTS.items()}
+    lines_of = [math.prod(size[name] for name in re.findall(r":(\w+)\}", shape)) for shape in worlds._SHAPES]
+    k = min(alone, key=lambda k: lines_of[k])
+    lines = torch.stack([fables.alphabet.encode(line) for line in written_out([worlds._SHAPES[k]], worlds._LISTS, 64)])
+    assert len(lines) == lines_of[k] > 100
+    process, generator = Absorbing(len(fables.alphabet)), torch.Generator().manual_seed(3)
+    shows = torch.rand(6, 64, generator=generator) < torch.tensor([0, 0.02, 0.05, 0.1, 0.3, 0.8])[:, None]
+    shows[:, : len(starts[k])] = True
+    x = torch.where(shows, lines[torch.randint(len(lines), (6,), generator=generator)], process.mask)
+    posterior = fables.score(process).log_posterior(x, torch.linspace(0.1, 5, 6)).exp()
+    for b in range(6):
+        fitting = lines[((x[b] == process.mask) | (lines == x[b])).all(-1)]
+        expected = F.one_hot(fitting, len(fables.alphabet)).double().mean(0)
+        assert_close(posterior[b], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_fables_posterior_is_quick_enough_to_sample_with(fables):
@@ -311,6 +321,18 @@ def test_fables_posterior_is_quick_enough_to_sample_with(fables):
 
 # What is wrong with a line
 
+DETECTIVE = Fables(
+    [
+        "the {:mood} {A:animal} met a {:guest} at the {:place}. they {:played}. the {A} {:left}.",
+        "never lend a {:thing} to a {A:animal}, said the {:sage}, and the {A} {:lost} it.",
+        "a {A:guest} sold the {B:giant} a {:thing}. the {B} {:took} it. the {A} {:left}.",
+    ],
+    {
+        **{"mood": "bold vain", "animal": "goat bear toad", "guest": "bee hen fox", "giant": "zebra panda"},
+        **{"place": "dock mill", "thing": "harp cake", "sage": "asp owl", "played": "traded danced"},
+        **{"left": "rose fled", "lost": "sank sold", "took": "stole broke"},
+    },
+)
 GOOD = "the bold goat met a bee at the dock. they traded. the goat rose."
 LEND = "never lend a harp to a goat, said the asp, and the goat sank it."
 SOLD = "a fox sold the zebra a harp. the zebra stole it. the fox fled."
@@ -339,16 +361,17 @@ ALTERED = [
 
 
 @pytest.mark.parametrize(("line", "position", "reason"), ALTERED)
-def test_diagnose_says_where_and_why(fables, line, position, reason):
-    at, why = fables.diagnose(line)
+def test_diagnose_says_where_and_why(line, position, reason):
+    at, why = DETECTIVE.diagnose(line)
     assert (at, reason in why) == (position, True), why
-    if len(line) <= 64 and set(line) <= set(fables.alphabet.characters):
-        assert fables.log_prob(fables.alphabet.encode(line.ljust(64))[None]) == -math.inf
+    if len(line) <= 64 and set(line) <= set(DETECTIVE.alphabet.characters):
+        assert DETECTIVE.log_prob(DETECTIVE.alphabet.encode(line.ljust(64))[None]) == -math.inf
 
 
-def test_good_lines_are_left_alone(fables, probability):
-    for line in (GOOD, LEND, SOLD):
-        assert probability(line) > 0 and fables.diagnose(line) is None and fables.diagnose(line.ljust(64)) is None
+@pytest.mark.parametrize("line", [GOOD, LEND, SOLD])
+def test_good_lines_are_left_alone(line):
+    assert DETECTIVE.diagnose(line) is None and DETECTIVE.diagnose(line.ljust(64)) is None
+    assert DETECTIVE.log_prob(DETECTIVE.alphabet.encode(line.ljust(64))[None]) > -math.inf
 
 
 def test_diagnose_log_prob_and_regular_expressions_agree_on_mutations(fables, probability):

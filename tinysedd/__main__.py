@@ -50,7 +50,11 @@ def parser() -> argparse.ArgumentParser:
     add("--prompt", help="text to keep, with _ for each free character; free after its end")
     add("--count", type=int, default=1, help="texts (default: 1)")
     add("--steps", type=int, help="steps (default: one a character)")
-    add("--sampler", choices=["euler", "tweedie", "first_hitting"], help="(default: the most exact one for the model)")
+    add(
+        "--sampler",
+        choices=["euler", "tweedie", "first_hitting", "corrected"],
+        help="(default: the last, or tweedie under Uniform)",
+    )
     add("--seed", type=int, help="the same seed gives the same text (default: a fresh one)")
     add("--save", type=Path, help="also write an animation or the text: .gif, .png, .html or .txt")
     add("--plain", action="store_true", help="print the text only, without the show")

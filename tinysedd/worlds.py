@@ -38,8 +38,9 @@ class Oracle:
 
     def log_posterior(self, x: Tensor, sigma: Tensor) -> Tensor:
         """log p(x0_i = a | x) (B, L, N), float64."""
-        q = self.process.transition(sigma).mT  # (B, S, S): row = what x shows, column = what it was
-        seen = q[torch.arange(len(x))[:, None], x][..., : len(self.alphabet)]  # (B, L, N): q(x_i | x0_i = a)
+        levels, level = sigma.unique(return_inverse=True)
+        q = self.process.transition(levels).mT[..., : len(self.alphabet)]  # row = what x shows, column = what it was
+        seen = q[level[:, None], x]  # (B, L, N): q(x_i | x0_i = a)
         joint = self.world.marginals(seen)
         total = joint.sum(-1, keepdim=True)
         return torch.where(total > 0, joint / total, 1 / len(self.alphabet)).log()
@@ -79,10 +80,8 @@ class Words:
     def marginals(self, seen: Tensor) -> Tensor:
         """p(x0_i = a, x) up to a factor a text (B, 3, 26), from the likelihoods q(x_i | x0_i = a), of that shape."""
         letter = torch.nn.functional.one_hot(self.ids, len(self.alphabet)).to(seen)  # (W, 3, 26)
-        log_q = sum(seen[:, i].log()[:, self.ids[:, i]] for i in range(3))  # (B, W)
-        joint = self.p.log() + log_q
-        joint = torch.exp(joint - joint.amax(-1, keepdim=True).clamp(min=-1e300))
-        return torch.einsum("bw,wla->bla", joint, letter)
+        first, second, third = (seen[:, i, self.ids[:, i]] for i in range(3))  # each (B, W)
+        return ((self.p * first * second * third) @ letter.flatten(1)).view_as(seen)
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,20 @@ class Fables:
             joint[i].index_add_(0, layer.character, step * alpha[i][layer.source])
             beta = _scaled(seen.new_zeros(layer.num_sources, B).index_add_(0, layer.source, step))
         return joint.permute(2, 0, 1)
+
+    @property
+    def prompts(self) -> list[str]:
+        """Each shape as a prompt: _ for each character of a word that is drawn (of the list's first word, in length)."""
+        prompts = []
+        for shape in self.shapes:
+            blank: dict[str, str] = {}
+            pieces = []
+            for piece in shape:
+                if isinstance(piece, Slot):
+                    blank[piece.name] = "_" * len(self.lists[piece.list][0])
+                pieces.append(piece if isinstance(piece, str) else blank[piece.name])
+            prompts.append("".join(pieces))
+        return prompts
 
     def diagnose(self, line: str) -> tuple[int, str] | None:
         """Why a line is not a fable: the position up to which some fable goes along, and a reason; None for a fable."""
@@ -281,7 +294,7 @@ def _failures(line: str, at: int, pieces: tuple, lists: dict[str, list[str]]):
         if line.startswith(text, at):
             yield from _failures(line, at + len(text), rest, lists)
         elif isinstance(head, Again):
-            yield at + _agreement(line[at:], text), f"{text!r} must come again here: the line began with it"
+            yield at + _agreement(line[at:], text), f"{text!r} must come again here: it came before"
         else:
             yield at + _agreement(line[at:], text), f"{text!r} belongs here"
 
