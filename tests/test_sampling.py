@@ -14,12 +14,12 @@ from tinysedd.sampling import SAMPLERS, Trajectory, best_sampler, draw, sample
 from tinysedd.worlds import Fables, Words
 
 both_processes = pytest.mark.parametrize("process", [Absorbing, Uniform])
-ON_A_GRID, ONE_BY_ONE = ["euler", "tweedie"], ["first_hitting", "most_certain"]
+ON_A_GRID, UNMASKING = ["euler", "tweedie"], ["first_hitting", "corrected"]
 pairs = [(name, process) for name in ON_A_GRID for process in (Absorbing, Uniform)] + [
-    (name, Absorbing) for name in ONE_BY_ONE
+    (name, Absorbing) for name in UNMASKING
 ]
 every_pair = pytest.mark.parametrize(("sampler", "process"), pairs)
-one_by_one = pytest.mark.parametrize("sampler", ONE_BY_ONE)
+unmasking = pytest.mark.parametrize("sampler", UNMASKING)
 
 
 @pytest.fixture(scope="module")
@@ -157,19 +157,20 @@ def test_under_log_linear_absorbing_noise_euler_and_tweedie_are_one(words):
         assert (euler == tweedie).all() == alike
 
 
-@one_by_one
-def test_one_by_one_words_are_drawn_exactly(words, sampler, chance):
-    """In any order, as the chain rule holds for each. Chi-square of 20,000 texts over 339 words; size 1e-4.
+@pytest.mark.parametrize(("sampler", "mends"), [("first_hitting", 0), ("corrected", 2)])
+def test_one_by_one_words_are_drawn_exactly(words, sampler, mends, chance):
+    """And a character that is masked and drawn again leaves them so. Chi-square of 20,000 texts over 339; size 1e-4.
 
     Power: p off by 0.04 in total variation adds at least 20,000 * (2 * 0.04)^2 = 128, five times the spread, which is
     sqrt(2 * 338); and a single text that is no word fails.
     """
     process = Absorbing(26)
-    drawn = sample(words.score(process), process, count=20_000, sampler=sampler, generator=seeded(3))
-    assert chance(counts_of(drawn.states[-1], 26), word_p(words)) > 1e-4
-    assert drawn.calls == 3 and drawn.states.shape == (4, 20_000, 3)
+    drawn = sample(words.score(process), process, count=20_000, steps=8, sampler=sampler, generator=seeded(3))
+    for states in drawn.states[3:]:
+        assert chance(counts_of(states, 26), word_p(words)) > 1e-4
+    assert drawn.calls == 3 + mends and drawn.states.shape == (4 + mends, 20_000, 3)
     masks = (drawn.states == process.mask).sum(-1)
-    assert (masks == torch.tensor([3, 2, 1, 0])[:, None]).all()
+    assert (masks == torch.tensor([3, 2, 1, 0] + [0] * mends)[:, None]).all()
 
 
 def test_first_hitting_unmasks_any_position_first(words, chance):
@@ -181,28 +182,35 @@ def test_first_hitting_unmasks_any_position_first(words, chance):
     assert chance(order[order > 0], torch.ones(6)) > 1e-4 and (order > 0).sum() == 6
 
 
-def test_most_certain_unmasks_where_the_likeliest_character_is_the_likeliest(words):
-    """At each step, of the masks: where the largest score is; at masks scores are the posterior but for a factor."""
-    process, scores = Absorbing(26), []
+@pytest.mark.parametrize(("prompt", "few"), [("", 2), ("c" * 30, 1)])
+def test_corrected_draws_a_few_free_characters_again_in_turn(prompt, few):
+    """The last quarter of 40 steps: 2 of 40 characters, or 1 of 10 around a prompt, are masks each time.
+
+    Each free one has its turn before any has it twice.
+    """
+    process, asked = Absorbing(3), []
 
     def score(x, sigma):
-        scores.append(words.score(process)(x, sigma))
-        return scores[-1]
+        asked.append(x)
+        return process.log_score(torch.full((*x.shape, 3), -math.log(3)), x, sigma)
 
-    drawn = sample(score, process, length=3, count=500, sampler="most_certain", generator=seeded(18))
-    places = set()
-    for log_score, before, after in zip(scores, drawn.states, drawn.states[1:]):
-        largest = log_score[..., :26].amax(-1).masked_fill(before != process.mask, -math.inf).argmax(-1)
-        assert (after != before).sum(-1).eq(1).all() and ((after != before).int().argmax(-1) == largest).all()
-        places |= set(largest.tolist())
-    assert places == {0, 1, 2}
+    drawn = sample(
+        score, process, prompt=prompt, length=40, count=6, steps=40, sampler="corrected", alphabet=Alphabet("abc")
+    )
+    free = 40 - len(prompt)
+    first = min(free, 30)
+    assert drawn.calls == len(asked) == first + 10 and (drawn.times[first + 1 :] == 0).all()
+    again = torch.stack(asked[first:]) == process.mask  # (10, B, L)
+    assert (again.sum(-1) == few).all() and (again.sum(0).amax(-1) == few * 10 // free + (few * 10 % free > 0)).all()
+    for x, masks, after in zip(drawn.states[first:], again, drawn.states[first + 1 :]):
+        assert (x != process.mask).all() and ((after == x) | masks).all()
 
 
-@one_by_one
-@pytest.mark.parametrize(("steps", "masks"), [(1, [3, 0]), (2, [3, 1, 0]), (3, [3, 2, 1, 0]), (64, [3, 2, 1, 0])])
-def test_few_steps_draw_groups(words, sampler, steps, masks):
+@pytest.mark.parametrize(("steps", "masks"), [(1, [3, 0]), (2, [3, 2, 0]), (3, [3, 2, 1, 0]), (64, [3, 2, 1, 0])])
+def test_first_hitting_with_few_steps_draws_groups(words, steps, masks):
+    """As even as can be, the larger ones last."""
     process = Absorbing(26)
-    drawn = sample(words.score(process), process, count=20, steps=steps, sampler=sampler, generator=seeded(5))
+    drawn = sample(words.score(process), process, count=20, steps=steps, sampler="first_hitting", generator=seeded(5))
     assert ((drawn.states == process.mask).sum(-1) == torch.tensor(masks)[:, None]).all()
     assert drawn.calls == len(masks) - 1
 
@@ -258,7 +266,7 @@ def test_what_the_prompt_gives_stays(words, sampler, process, prompt):
     assert (drawn.states[:, :, ~drawn.given] != drawn.states[0, :, ~drawn.given]).any()
 
 
-@one_by_one
+@unmasking
 @pytest.mark.parametrize("prompt", ["c_t", "_a_"])
 def test_around_a_prompt_the_exact_conditional_is_drawn(words, sampler, prompt, chance):
     """Chi-square of 10,000 texts against p(word | what is given); size 1e-4.
@@ -266,11 +274,13 @@ def test_around_a_prompt_the_exact_conditional_is_drawn(words, sampler, prompt, 
     Power: p without the condition draws other words at once; marginals of each place alone, what is no word.
     """
     process = Absorbing(26)
-    drawn = sample(words.score(process), process, prompt=prompt, count=10_000, sampler=sampler, generator=seeded(9))
+    drawn = sample(
+        words.score(process), process, prompt=prompt, count=10_000, steps=5, sampler=sampler, generator=seeded(9)
+    )
     everything = torch.cartesian_prod(*[torch.arange(26)] * 3)
     fits = torch.tensor([all(c in ("_", d) for c, d in zip(prompt, words.alphabet.decode(x))) for x in everything])
     assert chance(counts_of(drawn.states[-1], 26), word_p(words) * fits) > 1e-4
-    assert drawn.calls == prompt.count("_")
+    assert drawn.calls == prompt.count("_") + (sampler == "corrected")
 
 
 @every_pair
@@ -323,7 +333,7 @@ def test_a_trajectory_keeps_its_promises(words, sampler, process):
     drawn = sample(
         score, process, length=3, count=5, steps=6, sampler=sampler, alphabet=words.alphabet, generator=seeded(11)
     )
-    steps = 3 if sampler in ONE_BY_ONE else 6
+    steps = {"first_hitting": 3, "corrected": 4}.get(sampler, 6)
     assert (
         drawn.calls == len(asked) == steps
         and drawn.states.shape == (steps + 1, 5, 3)
@@ -331,7 +341,8 @@ def test_a_trajectory_keeps_its_promises(words, sampler, process):
     )
     assert drawn.times[0] == 1 and (drawn.times.diff() < 0).all() and drawn.times[-1] >= 0
     for (x, sigma), states, time in zip(asked, drawn.states, drawn.times):
-        assert (x == states).all() and sigma.shape == (5,) and sigma.dtype == torch.float32
+        assert (x == states).all() or sampler == "corrected"  # which masks some of them again
+        assert sigma.shape == (5,) and sigma.dtype == torch.float32
         if sampler in ON_A_GRID:  # whose sigma is that of the hit to come
             assert_close(sigma.double(), process.schedule.total(time.double()).expand(5), rtol=1e-5, atol=0)
     assert drawn.states.max() < process.num_states and drawn.states[-1].max() < 26
@@ -377,7 +388,7 @@ def test_eulers_too_long_steps_are_counted(words, process):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 3, "sampler": "langevin"}, "no sampler 'langevin'.*euler, tweedie, first_hitting, most_certain"),
+        ({"length": 3, "sampler": "langevin"}, "no sampler 'langevin'.*euler, tweedie, first_hitting, corrected"),
         ({"prompt": "cats"}, "prompt has 4 characters; there is room for 3"),
         ({"prompt": "c?t"}, "'\\?' at position 1"),
         ({"length": 3, "steps": 0}, "at least 1, not 0 and 1"),
@@ -407,7 +418,7 @@ def test_a_length_or_an_alphabet_that_nobody_knows_is_asked_for():
     assert all(len(text) == 3 and text[0] == "a" for text in with_alphabet.texts)
 
 
-@one_by_one
+@unmasking
 def test_to_unmask_takes_masks(words, sampler):
     process = Uniform(26)
     with pytest.raises(ValueError, match="no masks under Uniform.*'tweedie'"):
@@ -430,4 +441,4 @@ def test_a_sampler_of_ones_own(words):
         return Trajectory(torch.stack([x, x]), torch.tensor([1.0, 0.0]), ~free, calls=0)
 
     drawn = sample(words.score(process), process, prompt="c", count=2, steps=7, sampler=copy)
-    assert drawn.texts == ["c__", "c__"] and set(SAMPLERS) == {*ON_A_GRID, *ONE_BY_ONE}
+    assert drawn.texts == ["c__", "c__"] and set(SAMPLERS) == {*ON_A_GRID, *UNMASKING}

@@ -25,7 +25,7 @@ def words_and_model(process=Absorbing, shape=SMALL):
 def test_training_comes_near_the_exact_entropy(process, free_scores):
     """Of a world of four lines, abab, baba, cdcd, dcdc: an even guess has log 5 nats a character, the truth log(4) / 4.
 
-    More than half of the way there, and not below the truth by more than noise (5 standard errors: false alarm 3 in 10 million).
+    More than half of the way there, and not below the truth by more than noise (5 standard errors).
     """
     world = Fables(["{A:pair}{A}"], {"pair": "ab ba cd dc"}, length=4)
     corpus = Corpus.from_world(world)

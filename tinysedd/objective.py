@@ -18,6 +18,7 @@ def score_entropy_loss(
     x0: Tensor,
     generator: torch.Generator | None = None,
     weight: str = "even",
+    late: float = 1.0,
 ) -> Tensor:
     """Denoising score entropy per character, averaged over texts x0 (B, L) and times: a scalar to minimise.
 
@@ -27,12 +28,14 @@ def score_entropy_loss(
             "even": that times the share of characters hit, 1 - e^-sigma. Any positive weight has the same minimum;
             this one counts each hit character alike, where the bound counts the few at small t for much, and so with
             much noise. For a denoiser under Absorbing it is the plain cross-entropy at the masks.
+    late    above 1, times near 1 come more often: t = u^(1/late) for u even over (0, 1]. One more positive weight,
+            late t^(late - 1), that spends the work where a text is nearly all noise. The loss is then no bound.
     """
     if weight not in ("bound", "even"):
         raise ValueError(f"weight is 'bound' or 'even', not {weight!r}")
     B, L = x0.shape
     u = torch.rand((), dtype=torch.float64, generator=generator)
-    t = 1 - (u + torch.arange(B) / B) % 1  # (B,), in (0, 1]: at t = 0 there would be no noise to take away
+    t = (1 - (u + torch.arange(B) / B) % 1) ** (1 / late)  # (B,), above 0: there must be noise to take away
     sigma = process.schedule.total(t).to(x0.device)
     w = process.schedule.rate(t).to(x0.device)
     if weight == "even":

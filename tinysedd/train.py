@@ -39,7 +39,7 @@ class Training:
 
     rate: the peak learning rate, reached after `warmup` steps and lowered in a straight line to 0 at the end.
     muon: Muon for the matrices of the blocks (AdamW does the rest), instead of AdamW for everything.
-    weight: see score_entropy_loss. average: decay per step of the moving average that is validated and kept.
+    weight, late: see score_entropy_loss. average: decay per step of the moving average that is validated and kept.
     validate: how many times, evenly over the training. bfloat16: autocast, always on a GPU.
     """
 
@@ -50,6 +50,7 @@ class Training:
     warmup: int = 50
     muon: bool = True
     weight: str = "even"
+    late: float = 1.0
     average: float = 0.995
     clip: float = 1.0
     validate: int = 20
@@ -160,7 +161,7 @@ class _Run:
             for group in optimizer.param_groups:
                 group["lr"] = training.rate * min((self.step + 1) / training.warmup, 1) * (1 - self.done)
         with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16 or device.type == "cuda"):
-            loss = training_loss(self.model, x0.to(device), self.generator, training.weight)
+            loss = training_loss(self.model, x0.to(device), self.generator, training.weight, training.late)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
         for optimizer in self.optimizers:
@@ -208,11 +209,13 @@ class _Run:
         self.curve = [Point(**point) for point in state["curve"]]
 
 
-def training_loss(model: Transformer, x0: Tensor, generator: torch.Generator, weight: str = "even") -> Tensor:
+def training_loss(
+    model: Transformer, x0: Tensor, generator: torch.Generator, weight: str = "even", late: float = 1.0
+) -> Tensor:
     """What a model is trained with, in nats per character of texts x0 (B, L)."""
     if model.shape.causal:
         return autoregressive_loss(model, x0)
-    return score_entropy_loss(model, model.process, x0, generator, weight)
+    return score_entropy_loss(model, model.process, x0, generator, weight, late)
 
 
 def load_corpus(name: str, length: int | None = None, alphabet: Alphabet | None = None) -> Corpus:

@@ -182,7 +182,7 @@ class Fables:
 
     @property
     def prompts(self) -> list[str]:
-        """Each shape as a prompt: _ for each character of a word that is drawn (of the list's first word, in length)."""
+        """Each shape as a prompt: _ for each character of a word that is drawn (as long as the first of its list)."""
         prompts = []
         for shape in self.shapes:
             blank: dict[str, str] = {}
