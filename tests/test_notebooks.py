@@ -15,9 +15,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
-
-from tinysedd import Fables
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -88,15 +85,3 @@ def test_it_asks_its_question_and_states_its_run_time_first(path):
     assert "?" in first.source
     seconds = re.search(r"Run time: about (\d+) seconds", first.source)
     assert seconds and int(seconds[1]) <= 90
-
-
-def test_the_first_look_lists_the_shapes_of_fables():
-    """Each fable is told by one of the prompts in the notebook's text, and each of them tells some."""
-    markdown = "\n".join(cell.source for cell in read(ROOT / "notebooks" / "00_first_look.ipynb").cells)
-    listed = re.search(r"```text\n(.*?)```", markdown, re.DOTALL)[1].splitlines()
-    world = Fables()
-    fables = [world.alphabet.decode(x) for x in world.sample(500, torch.Generator().manual_seed(0))]
-    patterns = {shape: re.compile(re.escape(shape).replace("_", "[a-z]") + " *") for shape in listed}
-    told_by = [[shape for shape, pattern in patterns.items() if pattern.fullmatch(fable)] for fable in fables]
-    assert all(len(shapes) == 1 for shapes in told_by)
-    assert {shape for (shape,) in told_by} == set(listed)

@@ -72,13 +72,14 @@ def table(world) -> torch.Tensor:
 
 
 @both_processes
-def test_times_are_spread_evenly_over_each_batch(process):
-    """One time in each of B equal parts of (0, 1], all shifted alike: sorted, they stand 1 / B apart."""
+@pytest.mark.parametrize("late", [1.0, 3.0])
+def test_times_are_spread_evenly_over_each_batch(process, late):
+    """One time, to the power `late`, in each of B equal parts of (0, 1], all shifted alike: sorted, 1 / B apart."""
     B, process, generator = 16, process(3), torch.Generator().manual_seed(0)
     score = Listening(even(process))
     for _ in range(50):
-        score_entropy_loss(score, process, torch.zeros(B, 4, dtype=torch.int64), generator)
-    times = process.schedule.time(torch.stack(score.sigma).double()).sort(-1).values  # 32-bit sigma: exact to 1e-6
+        score_entropy_loss(score, process, torch.zeros(B, 4, dtype=torch.int64), generator, late=late)
+    times = process.schedule.time(torch.stack(score.sigma).double()).sort(-1).values ** late  # from 32-bit sigma: 1e-6
     assert times.min() > 0 and times.max() <= 1 + 1e-6
     assert_close(times.diff(dim=-1), torch.full((50, B - 1), 1 / B, dtype=torch.float64), rtol=0, atol=1e-5)
     assert times[:, 0].std() > 1 / B / 10  # but the shift is another one each time
@@ -128,8 +129,9 @@ def test_information_is_what_its_name_says(words, enumerated):
         assert (left.diff() < 0).all() and left[-1].abs() < 1e-10
 
 
+@pytest.mark.parametrize("late", [1.0, 2.5])
 @pytest.mark.parametrize("schedule", [LogLinear(0.05), Geometric(0.01, 3.0)], ids=str)
-def test_even_loss_of_an_absorbing_denoiser_is_cross_entropy_at_the_masks(schedule):
+def test_even_loss_of_an_absorbing_denoiser_is_cross_entropy_at_the_masks(schedule, late):
     """sigma' (1 - e^-sigma) / (e^sigma - 1) = sigma' e^-sigma = 1 - eps for LogLinear: the same for each mask."""
     process = Absorbing(5, schedule)
     torch.manual_seed(0)
@@ -138,7 +140,7 @@ def test_even_loss_of_an_absorbing_denoiser_is_cross_entropy_at_the_masks(schedu
         torch.nn.init.normal_(weight, std=0.4)
     score = Listening(network)
     x0 = torch.randint(5, (32, 6))
-    loss = score_entropy_loss(score, process, x0, torch.Generator().manual_seed(3))
+    loss = score_entropy_loss(score, process, x0, torch.Generator().manual_seed(3), late=late)
     (x,), sigma = score.x, score.sigma[0].double()
     cross_entropy = -network.log_posterior(x).gather(-1, x0[..., None]).squeeze(-1) * (x == process.mask)
     share = schedule.rate(schedule.time(sigma)) * torch.exp(-sigma)

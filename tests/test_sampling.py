@@ -309,13 +309,16 @@ def test_draw_follows_its_probabilities(chance):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_draw_resolves_rare_states_in_double_precision(dtype, monkeypatch):
-    """Random numbers of 64 bits, also for 32-bit probabilities: u = 1 - 2^-40 lies in a last state of 2^-30."""
-    p = torch.tensor([1.0, 2**-30, 0.0], dtype=dtype)
-    for u, state in [(0.0, 0), (1 - 2**-20, 0), (1 - 2**-40, 1)]:
+    """Random numbers of 64 bits, also for 32-bit probabilities: u = 1 - 2^-40 lies in a last state of 2^-30.
+
+    And u = 0 in the first state that can be.
+    """
+    p = torch.tensor([0.0, 1.0, 2**-30, 0.0], dtype=dtype)
+    for u, state in [(0.0, 1), (1 - 2**-20, 1), (1 - 2**-40, 2)]:
         monkeypatch.setattr(
             torch, "rand", lambda shape, dtype=torch.float32, u=u, **_: torch.full(shape, u, dtype=dtype)
         )
-        assert draw(p.expand(4, 3)).tolist() == [state] * 4
+        assert draw(p.expand(3, 4)).tolist() == [state] * 3
 
 
 # A trajectory

@@ -319,6 +319,18 @@ def test_fables_posterior_is_quick_enough_to_sample_with(fables):
     assert 128 / sorted(seconds)[1] > 200 / 4
 
 
+def test_prompts_leave_out_what_is_drawn(fables):
+    """One for each shape: its own text is given, and lines of the shape agree with that."""
+    assert len(fables.prompts) == len(worlds._SHAPES)
+    lines = [fables.alphabet.decode(x) for x in fables.sample(1000, torch.Generator().manual_seed(6))]
+    for shape, prompt in zip(worlds._SHAPES, fables.prompts):
+        assert prompt.replace("_", "") == re.sub(r"\{.*?\}", "", shape)
+        own = [line.rstrip() for line in lines if reader([shape], worlds._LISTS)(line) > 0]
+        assert len(own) > 50
+        for line in own:
+            assert len(line) == len(prompt) and all(c in ("_", d) for c, d in zip(prompt, line))
+
+
 # What is wrong with a line
 
 DETECTIVE = Fables(
@@ -421,3 +433,12 @@ def test_the_same_seed_gives_the_same_texts(words, fables):
     for world in (words, fables):
         first, again, other = (world.sample(20, torch.Generator().manual_seed(seed)) for seed in (6, 6, 7))
         assert (first == again).all() and (first != other).any()
+
+
+def test_each_fable_fits_one_of_the_prompts_and_each_prompt_some():
+    world = Fables()
+    fables = [world.alphabet.decode(x) for x in world.sample(500, torch.Generator().manual_seed(0))]
+    patterns = {prompt: re.compile(re.escape(prompt).replace("_", "[a-z]") + " *") for prompt in world.prompts}
+    told_by = [[prompt for prompt, pattern in patterns.items() if pattern.fullmatch(fable)] for fable in fables]
+    assert all(len(prompts) == 1 for prompts in told_by)
+    assert {prompt for (prompt,) in told_by} == set(world.prompts)
