@@ -58,6 +58,14 @@ def test_prompts_that_cannot_be_are_refused():
         ABC.encode_prompt("_____", 4)
     with pytest.raises(ValueError, match="'x' at position 2"):
         ABC.encode_prompt("a_x", 8)
+    with pytest.raises(ValueError, match="of 'a__x_____'"):
+        ABC.encode_prompt("a__x", 9)
+
+
+def test_an_underscore_is_free_in_a_prompt_even_where_the_alphabet_has_it():
+    ids, given = Alphabet("_a").encode_prompt("a_", 2)
+    assert ids[0] == 1 and given.tolist() == [True, False]
+    assert Alphabet("_a").encode("_").tolist() == [0]
 
 
 # Corpus
@@ -125,3 +133,9 @@ def test_a_world_as_a_corpus():
     drawn = corpus.draw(40, torch.Generator().manual_seed(4))
     assert (drawn == world.sample(40, torch.Generator().manual_seed(4))).all()
     assert world.log_prob(drawn).isfinite().all() and world.log_prob(corpus.validation).isfinite().all()
+
+
+@pytest.mark.parametrize("share", [-0.1, 0, 1, 2])
+def test_a_share_for_validation_is_a_share(share):
+    with pytest.raises(ValueError, match="validation_share"):
+        Corpus.from_text("abc" * 100, 4, validation_share=share)

@@ -85,15 +85,25 @@ def test_a_denoiser_is_a_posterior_that_the_process_turns_into_a_score(variant):
     assert_close(network(x, sigma), network.process.log_score(log_posterior, x, sigma), rtol=0, atol=0)
 
 
-@every_variant
-def test_the_output_starts_even_whatever_the_text(variant):
-    """At construction: p(x0_i = a | x) = 1 / N exactly, and the score that belongs to it."""
+@pytest.mark.parametrize("variant", ["Absorbing", "Uniform", "Absorbing, causal", "Uniform, causal"])
+def test_a_posterior_starts_even_whatever_the_text(variant):
     network = asleep(variant)
     x, sigma = noisy_texts(network.process)
     even = torch.full((3, L, N), -math.log(N))
+    assert_close(network.log_posterior(x, sigma), even, rtol=0, atol=1e-6)
     assert_close(network(x, sigma), network.process.log_score(even, x, sigma), rtol=0, atol=1e-6)
-    if not network.shape.free_scores:
-        assert_close(network.log_posterior(x, sigma), even, rtol=0, atol=1e-6)
+
+
+@free_scores
+@pytest.mark.parametrize("less", [1, 1e-6])
+def test_free_scores_start_as_if_all_texts_were_alike(variant, less):
+    """The score of p(x0) = 1 / N^L: 1 everywhere under Uniform, however little the noise."""
+    network = asleep(variant)
+    x, sigma = noisy_texts(network.process)
+    expected = torch.zeros(3, L, N)
+    if network.process.mask is not None:
+        expected = network.process.log_score(torch.full((3, L, N), -math.log(N)), x, sigma * less)
+    assert_close(network(x, sigma * less), expected, rtol=0, atol=1e-6)
 
 
 @every_variant
@@ -159,7 +169,7 @@ def test_a_network_knows_where_a_character_stands(variant):
     """A text of one character that repeats gives another output at each place, and so do masks alone."""
     network = awake(variant)
     x = torch.full((1, L), network.process.num_states - 1)
-    out = network.log_posterior(x, torch.ones(1))[0]
+    out = network(x, torch.ones(1))[0]
     assert all((out[i] - out[j]).abs().max() > 1e-4 for i in range(L) for j in range(i))
 
 
@@ -206,8 +216,7 @@ def test_free_scores_need_not_belong_to_any_posterior(variant):
     network = awake(variant)
     x, sigma = noisy_texts(network.process)
     out = network(x, sigma)
-    even = network.process.log_score(torch.full((3, L, N), -math.log(N)), x, sigma)
-    moved = (out - even).nan_to_num(0)  # -inf less -inf where there are no scores
+    moved = (out - asleep(variant)(x, sigma)).nan_to_num(0)  # -inf less -inf where there are no scores
     elsewhere = (torch.arange(network.process.num_states) != x[..., None]) & out.isfinite()
     assert (moved[elsewhere] != 0).all() and (moved[~elsewhere] == 0).all()
 
@@ -272,3 +281,8 @@ def test_shorter_texts_are_welcome(variant):
     network = awake(variant)
     x, sigma = noisy_texts(network.process, length=L - 3)
     assert network(x, sigma).shape == (3, L - 3, network.process.num_states)
+
+
+def test_a_text_that_is_too_long_is_refused():
+    with pytest.raises(ValueError, match=f"{L + 1} characters; this network takes at most {L}"):
+        awake("Absorbing")(torch.zeros(1, L + 1, dtype=torch.int64), torch.ones(1))

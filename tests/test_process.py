@@ -102,6 +102,14 @@ def test_transition_keeps_its_precision_at_the_ends(process):
 
 
 @every_process
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_likelihood_is_a_column_of_the_matrix_exponential(process, sigma, one_letter):
+    x = torch.arange(process.num_states).expand(2, -1)
+    q = one_letter.transition(sigma)[: process.num_tokens].T.expand(2, -1, -1)  # row = what shows, column = what it was
+    assert_close(process.log_likelihood(x, sigma.expand(2)).exp(), q, rtol=1e-12, atol=1e-15)
+
+
+@every_process
 def test_perturb_draws_from_the_transition(process, chance, one_letter):
     """Chi-square of 100,000 noised texts of two characters per sigma, two sigmas in one batch; size 1e-4 each.
 

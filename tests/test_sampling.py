@@ -445,3 +445,9 @@ def test_a_sampler_of_ones_own(words):
 
     drawn = sample(words.score(process), process, prompt="c", count=2, steps=7, sampler=copy)
     assert drawn.texts == ["c__", "c__"] and set(SAMPLERS) == {*ON_A_GRID, *UNMASKING}
+
+
+@pytest.mark.parametrize("p", [math.nan, 0.0])
+def test_what_is_no_probability_is_not_drawn_from(p):
+    with pytest.raises(ValueError, match="nan or all 0"):
+        draw(torch.tensor([[0.5, 0.5], [p, p]]))

@@ -20,35 +20,30 @@ def words_and_model(process=Absorbing, shape=SMALL):
     return corpus, Transformer(process(26), shape, corpus.alphabet, corpus.length)
 
 
+def four_lines(process, **shape):
+    """The end of a short training on a world of four lines, abab, baba, cdcd, dcdc: the truth is log(4) / 4."""
+    world = Fables(["{A:pair}{A}"], {"pair": "ab ba cd dc"}, length=4)
+    assert math.isclose(world.entropy() / 4, math.log(4) / 4)
+    corpus = Corpus.from_world(world)
+    torch.manual_seed(0)
+    model = Transformer(process(5), Shape(1, 2, 32, **shape), corpus.alphabet, corpus.length)
+    training = Training(steps=180, batch=64, rate=1e-2, validate=3, warmup=10, average=0.95)
+    curve = fit(model, corpus, training, progress=False)
+    assert [point.step for point in curve] == [60, 120, 180]
+    return curve[-1]
+
+
 @pytest.mark.parametrize("process", [Absorbing, Uniform])
 @pytest.mark.parametrize("free_scores", [False, True])
 def test_training_comes_near_the_exact_entropy(process, free_scores):
-    """Of a world of four lines, abab, baba, cdcd, dcdc: an even guess has log 5 nats a character, the truth log(4) / 4.
-
-    More than half of the way there, and not below the truth by more than noise (5 standard errors).
-    """
-    world = Fables(["{A:pair}{A}"], {"pair": "ab ba cd dc"}, length=4)
-    corpus = Corpus.from_world(world)
-    torch.manual_seed(0)
-    model = Transformer(process(5), Shape(1, 2, 32, free_scores=free_scores), corpus.alphabet, corpus.length)
-    curve = fit(
-        model, corpus, Training(steps=180, batch=64, rate=1e-2, validate=3, warmup=10, average=0.95), progress=False
-    )
-    truth, even = world.entropy() / 4, math.log(5)
-    assert math.isclose(truth, math.log(4) / 4)
-    assert truth - 5 * curve[-1].standard_error < curve[-1].bound < (truth + even) / 2
-    assert [point.step for point in curve] == [60, 120, 180]
+    """More than half of the way from an even guess, and not below the truth by more than noise (5 standard errors)."""
+    end = four_lines(process, free_scores=free_scores)
+    truth, even = math.log(4) / 4, math.log(5)
+    assert truth - 5 * end.standard_error < end.bound < (truth + even) / 2
 
 
 def test_a_causal_model_learns_the_same_corpus():
-    world = Fables(["{A:pair}{A}"], {"pair": "ab ba cd dc"}, length=4)
-    corpus = Corpus.from_world(world)
-    torch.manual_seed(0)
-    model = Transformer(Absorbing(5), Shape(1, 2, 32, causal=True), corpus.alphabet, corpus.length)
-    curve = fit(
-        model, corpus, Training(steps=180, batch=64, rate=1e-2, validate=1, warmup=10, average=0.95), progress=False
-    )
-    assert math.log(4) / 4 - 0.05 < curve[-1].bound < 0.4
+    assert math.log(4) / 4 - 0.05 < four_lines(Absorbing, causal=True).bound < 0.4
 
 
 @pytest.mark.parametrize("muon", [False, True])

@@ -103,8 +103,12 @@ def test_words_score_is_the_ratio_of_noised_probabilities(words, process, sigma,
     sigma = torch.tensor([sigma], dtype=torch.float64)
     x = world.texts[world.noised(sigma).flatten() > 0]
     assert len(x) == 26**3 if process.mask is None else 26**2 < len(x) < 27**3
-    score = words.score(process)
-    assert_close(score(x, sigma.expand(len(x))), world(x, sigma.expand(len(x))), rtol=1e-9, atol=1e-10)
+    exact = world(x, sigma.expand(len(x)))
+    assert_close(words.score(process)(x, sigma.expand(len(x))), exact, rtol=1e-9, atol=1e-10)
+    assert_close(words.noised(process, float(sigma)), world.noised(sigma)[0], rtol=1e-9, atol=0)
+    table = words.score_table(process, float(sigma))
+    assert_close(table[x.unbind(1)], exact, rtol=1e-9, atol=1e-10)
+    assert (table.isnan().any((-2, -1)) == (words.noised(process, float(sigma)) == 0)).all()
 
 
 # Fables, a small grammar: everything by enumeration
@@ -427,6 +431,27 @@ def test_a_shape_that_does_not_fit_is_refused():
 def test_an_unknown_list_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="'beast'.*'animal', 'mood'"):
         Fables(["the {:mood} {A:beast}"], {"mood": "bold", "animal": "cat"}, length=10)
+
+
+@pytest.mark.parametrize(
+    "shape, message",
+    [
+        ("the {A} ran", r"repeats \{A\} before"),
+        ("the {A} saw {A:animal}", r"repeats \{A\} before"),
+        ("the {:animal", "a brace, {, that"),
+        ("the {} ran", "a brace, {, that"),
+        ("the animal}", "a brace, }, that"),
+        ("the {:nobody} ran", r"'nobody'.*\['animal'\]"),
+    ],
+)
+def test_a_shape_that_makes_no_sense_is_explained(shape, message):
+    with pytest.raises(ValueError, match=message):
+        Fables([shape], {"animal": "cat dog", "nobody": ""}, length=20)
+
+
+def test_texts_of_another_length_have_no_probability(fables):
+    with pytest.raises(ValueError, match="64 characters, these texts have 65"):
+        fables.log_prob(torch.zeros(2, 65, dtype=torch.int64))
 
 
 def test_the_same_seed_gives_the_same_texts(words, fables):

@@ -115,7 +115,9 @@ def train(args: argparse.Namespace, command: str) -> None:
         curve = fit(model.to(_device(args)), corpus, training, state=state, notes=run, resume=resume)
     except KeyboardInterrupt:
         save(model, out, **run)
-        print(f"\n{out} has the weights so far. Go on with:  python -m tinysedd train --resume {state}")
+        print(f"\n{out} has the weights so far.")
+        if state.exists():  # not where a second Ctrl-C came before the first step was over
+            print(f"Go on with:  python -m tinysedd train --resume {state}")
         raise
     save(model, out, **run, training=asdict(training), curve=[asdict(point) for point in curve])
     state.unlink(missing_ok=True)

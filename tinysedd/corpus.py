@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FREE = "_"  # in a prompt: a character for the model to choose; in a text on its way out of the noise: a mask
+# In a prompt: a character for the model to choose, even where the alphabet has this one; in a text on its way out of
+# the noise: a mask.
+FREE = "_"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class Alphabet:
 
     def encode(self, text: str) -> Tensor:
         """Ids (L,) of a text. ValueError names the first character that is not in the alphabet, and where it stands."""
-        ids = {c: i for i, c in enumerate(self.characters)}
+        return self._encode(text, {})
+
+    def _encode(self, text: str, stand_in: dict[str, int]) -> Tensor:
+        ids = {c: i for i, c in enumerate(self.characters)} | stand_in
         for place, c in enumerate(text):
             if c not in ids:
                 raise ValueError(
@@ -47,8 +52,7 @@ class Alphabet:
             raise ValueError(f"the prompt has {len(prompt)} characters; there is room for {length}")
         prompt = prompt.ljust(length, FREE)
         given = torch.tensor([c != FREE for c in prompt])
-        stand_in = self.characters[0]  # what stands at a free place is never looked at
-        return self.encode(prompt.replace(FREE, stand_in)), given
+        return self._encode(prompt, {FREE: 0}), given  # what stands at a free place is never looked at
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Corpus:
 
         alphabet: the text's own, unless told. ValueError where the text is too short for one block of each.
         """
+        if not 0 < validation_share < 1:
+            raise ValueError(f"validation_share must be between 0 and 1, not {validation_share}")
         alphabet = alphabet or Alphabet.of(text)
         ids = alphabet.encode(text)
         train, rest = ids.split([len(ids) - int(validation_share * len(ids)), int(validation_share * len(ids))])

@@ -7,7 +7,6 @@ is told sigma by adaptive layer norm. With causal=True it is a GPT: the same log
 Left out on purpose: dropout (the corpora here are larger than the networks), biases, weight tying, a cache for causal.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -39,9 +38,9 @@ class Shape:
 class Transformer(nn.Module):
     """A pre-norm transformer with rotary positions, over the states of a process.
 
-    Its output starts at the score of a posterior that is even over the alphabet, whatever x. It takes texts of at most
-    `length` characters: rotations tell it how far apart two characters stand, and a learned vector a place, which under
-    Absorbing is all that there is to go by at first, where in the text they are.
+    A posterior starts as even over the alphabet, free scores as those of a world where all texts are alike. It takes
+    texts of at most `length` characters: rotations tell it how far apart two characters stand, and a learned vector for
+    each place where in the text they are, which under Absorbing is at first all that there is to go by.
     """
 
     def __init__(self, process: Process, shape: Shape = Shape(), alphabet: Alphabet | None = None, length: int = 64):
@@ -72,17 +71,22 @@ class Transformer(nn.Module):
         """Log-scores (B, L, S) for x (B, L) at total noise sigma (B,)."""
         if not self.shape.free_scores:
             return self.process.log_score(self.log_posterior(x, sigma), x, sigma)
-        even = torch.full((*x.shape, self.process.num_tokens), -math.log(self.process.num_tokens), device=x.device)
+        even = self.process.log_likelihood(x, sigma).log_softmax(-1)
         free = self.head(self._trunk(x, sigma)).float().scatter(-1, x[..., None], 0.0)
-        return self.process.log_score(even, x, sigma) + free
+        return self.process.log_score(even, x, sigma).float() + free
 
     def log_posterior(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """log p(x0_i = a | x) (B, L, N), for x (B, L); with causal=True given x[:, :i] alone."""
+        """log p(x0_i = a | x) (B, L, N), for x (B, L); with causal=True given x[:, :i] alone. Not for free scores.
+
+        Under Absorbing, where it needs no sigma, it has a meaning at the masks only.
+        """
         if self.shape.causal:
             x = F.pad(x[:, :-1], (1, 0), value=self.process.num_tokens)
         return self.head(self._trunk(x, sigma)).float().log_softmax(-1)
 
     def _trunk(self, x: Tensor, sigma: Tensor | None) -> Tensor:
+        if x.shape[1] > self.length:
+            raise ValueError(f"a text has {x.shape[1]} characters; this network takes at most {self.length}")
         h = self.embed(x) + self.place.weight[: x.shape[1]]  # (B, L, width)
         c = self.noise(sigma) if self.noise is not None else None
         rotation = _rotation(x.shape[1], self.shape.width // self.shape.heads, x.device)

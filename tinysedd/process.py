@@ -60,6 +60,13 @@ class Absorbing:
         to_mask[:, self.mask] = 1
         return stay * torch.exp(-sigma) - to_mask * torch.expm1(-sigma)
 
+    def log_likelihood(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """log q(x_i | x0_i = a) (B, L, N), float64: what each character x (B, L) at sigma (B,) says of what it was."""
+        sigma = sigma.double()[:, None, None]
+        shows = torch.full((*x.shape, self.num_states), -math.inf, dtype=torch.float64, device=x.device)
+        shows = shows.scatter_(-1, x[..., None], 0.0)[..., :-1] - sigma
+        return torch.where((x == self.mask)[..., None], torch.log(-torch.expm1(-sigma)), shows)
+
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Concrete log-score (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0.
 
@@ -137,6 +144,13 @@ class Uniform:
         stay = torch.eye(self.num_states, dtype=torch.float64, device=sigma.device)
         return stay * torch.exp(-sigma) - torch.expm1(-sigma) / self.num_tokens
 
+    def log_likelihood(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """log q(x_i | x0_i = a) (B, L, N), float64: what each character x (B, L) at sigma (B,) says of what it was."""
+        sigma = sigma.double()[:, None, None]
+        hit = torch.log(-torch.expm1(-sigma)) - math.log(self.num_tokens)  # (B, 1, 1)
+        q = hit.expand(*x.shape, self.num_tokens)
+        return q.scatter(-1, x[..., None], torch.logaddexp(hit, -sigma).expand(*x.shape, 1))
+
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Concrete log-score (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0.
 
@@ -146,7 +160,7 @@ class Uniform:
         odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # hit to not, per state
         log_p = (
             log_posterior.double()
-        )  # with much noise all ratios are 1 but for a trace, which is all there is to know
+        )  # with much noise all ratios are 1 but for a trace, and that is what there is to know
         log_px = log_p.gather(-1, x[..., None])  # (B, L, 1)
         survived = torch.sigmoid(-odds)  # that x_i showing a is a's own doing and no accident: N / (N + expm1(sigma))
         others = -torch.expm1(log_px) * survived + torch.sigmoid(odds)  # 1 - p_x survived, kept above 0

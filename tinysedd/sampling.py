@@ -168,9 +168,11 @@ def draw(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """One state for each row of probabilities: (..., S) -> (...).
 
     In float64: 32-bit uniform numbers are too coarse for rare states and would quietly lower the temperature
-    (Zheng et al., 2409.02908, section 4).
+    (Zheng et al., 2409.02908, section 4). ValueError where probabilities are nan or all 0.
     """
     cdf = p.double().cumsum(-1)
+    if not (cdf[..., -1] > 0).all():
+        raise ValueError("probabilities are nan or all 0: are all scores numbers, and was the model trained?")
     u = torch.rand(p.shape[:-1], dtype=torch.float64, generator=generator).to(p.device)[..., None] * cdf[..., -1:]
     return torch.searchsorted(cdf, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
 

@@ -38,10 +38,7 @@ class Oracle:
 
     def log_posterior(self, x: Tensor, sigma: Tensor) -> Tensor:
         """log p(x0_i = a | x) (B, L, N), float64."""
-        levels, level = sigma.unique(return_inverse=True)
-        q = self.process.transition(levels).mT[..., : len(self.alphabet)]  # row = what x shows, column = what it was
-        seen = q[level[:, None], x]  # (B, L, N): q(x_i | x0_i = a)
-        joint = self.world.marginals(seen)
+        joint = self.world.marginals(self.process.log_likelihood(x, sigma).exp())
         total = joint.sum(-1, keepdim=True)
         return torch.where(total > 0, joint / total, 1 / len(self.alphabet)).log()
 
@@ -76,6 +73,27 @@ class Words:
     def score(self, process: Process) -> Oracle:
         """The exact score function under a process."""
         return Oracle(self, process)
+
+    def noised(self, process: Process, sigma: float) -> Tensor:
+        """p_sigma(x) of every text x, as a table (S, S, S), float64."""
+        S = process.num_states
+        p = torch.zeros(S, S, S, dtype=torch.float64)
+        p[self.ids.unbind(1)] = self.p
+        for _ in range(self.length):  # takes the first axis through the noise and makes it the last
+            p = torch.tensordot(p, process.transition(sigma), dims=([0], [0]))
+        return p
+
+    def score_table(self, process: Process, sigma: float) -> Tensor:
+        """The exact log-scores of every text x, as a table (S, S, S, 3, S), float64; nan where p_sigma(x) = 0."""
+        log_p, states = self.noised(process, sigma).log(), torch.arange(process.num_states)
+        scores = []
+        for i in range(self.length):
+            score = log_p.movedim(i, -1).unsqueeze(i) - log_p[..., None]  # (S, S, S, S): the i-th character becomes y
+            if process.mask is not None:
+                x_i = states.view([-1 if axis == i else 1 for axis in range(4)])
+                score = torch.where((x_i != process.mask) & (x_i != states), -torch.inf, score)
+            scores.append(score)
+        return torch.stack(scores, dim=3)
 
     def marginals(self, seen: Tensor) -> Tensor:
         """p(x0_i = a, x) up to a factor a text (B, 3, 26), from the likelihoods q(x_i | x0_i = a), of that shape."""
@@ -132,7 +150,9 @@ class Fables:
         return x
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) (B,) in nats, float64; -inf for what is not a fable."""
+        """log p(x) (B,) in nats, float64; -inf for what is not a fable. ValueError for texts of another length."""
+        if x.shape[-1] != self.length:
+            raise ValueError(f"a fable has {self.length} characters, these texts have {x.shape[-1]}")
         alpha = torch.ones(1, len(x), dtype=torch.float64)
         for i, layer in enumerate(self.layers):
             step = alpha[layer.source] * layer.probability[:, None] * (layer.character[:, None] == x[:, i])
@@ -247,10 +267,16 @@ class Again:
 
 
 def _parse(shape: str, lists: dict[str, list[str]]) -> tuple:
-    pieces = []
+    if rest := re.sub(r"[^{}]|\{\w*:\w+\}|\{\w+\}", "", shape):
+        raise ValueError(f"the shape {shape!r} has a brace, {rest[0]}, that is not part of {{name:list}} or {{name}}")
+    pieces, drawn = [], set()
     for text, name, words in re.findall(r"([^{]+)|\{(\w*):?(\w*)\}", shape):
-        if words and words not in lists:
-            raise ValueError(f"the shape {shape!r} draws from {words!r}, which is not one of the lists {sorted(lists)}")
+        if words and not lists.get(words):
+            full = sorted(name for name in lists if lists[name])
+            raise ValueError(f"the shape {shape!r} draws from {words!r}, which is not one of the lists {full}")
+        if name and not words and name not in drawn:
+            raise ValueError(f"the shape {shape!r} repeats {{{name}}} before it draws it, as in {{{name}:list}}")
+        drawn.add(name if words else "")
         pieces.append(text or (Slot(name, words) if words else Again(name)))
     return tuple(pieces)
 
