@@ -158,9 +158,7 @@ class Uniform:
         s_y = p_y N / expm1(sigma) + 1 - p_x N / (N + expm1(sigma)), a sum of two positive terms.
         """
         odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # hit to not, per state
-        log_p = (
-            log_posterior.double()
-        )  # with much noise all ratios are 1 but for a trace, and that is what there is to know
+        log_p = log_posterior.double()  # with much noise all ratios are 1 but for a trace: all that there is to know
         log_px = log_p.gather(-1, x[..., None])  # (B, L, 1)
         survived = torch.sigmoid(-odds)  # that x_i showing a is a's own doing and no accident: N / (N + expm1(sigma))
         others = -torch.expm1(log_px) * survived + torch.sigmoid(odds)  # 1 - p_x survived, kept above 0
