@@ -173,6 +173,24 @@ def test_a_network_knows_where_a_character_stands(variant):
     assert all((out[i] - out[j]).abs().max() > 1e-4 for i in range(L) for j in range(i))
 
 
+@pytest.mark.parametrize("near", [0, 1, 3])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_a_character_is_embedded_with_its_neighbours_and_with_no_others(near, is_causal):
+    """Without blocks the output at i depends on the window around i alone; a causal one ends before i."""
+    torch.manual_seed(0)
+    network = Transformer(Absorbing(N), Shape(layers=0, width=16, causal=is_causal, near=near), length=L)
+    torch.nn.init.normal_(network.head.weight)
+    x = torch.full((1, L), 2)
+    out = network.log_posterior(x)[0]
+    for j in range(L):
+        other = x.clone()
+        other[0, j] = 3
+        moved = (network.log_posterior(other)[0] != out).any(-1).nonzero().flatten().tolist()
+        reach = range(j + 1, j + 2 * near + 2) if is_causal else range(j - near, j + near + 1)
+        assert moved == [i for i in reach if 0 <= i < L]
+    assert near == 0 or (out[0] != out[L // 2]).any()  # beyond the end stands nothing
+
+
 def test_rotations_tell_how_far_apart_characters_stand_and_not_where():
     """Attention is the same 7 places further on, and another one where every distance is doubled."""
     block = awake("Absorbing").blocks[0].double()
@@ -281,6 +299,11 @@ def test_shorter_texts_are_welcome(variant):
     network = awake(variant)
     x, sigma = noisy_texts(network.process, length=L - 3)
     assert network(x, sigma).shape == (3, L - 3, network.process.num_states)
+
+
+def test_neighbours_are_counted_from_0():
+    with pytest.raises(ValueError, match="0 or more, not -1"):
+        Shape(near=-1)
 
 
 def test_a_text_that_is_too_long_is_refused():

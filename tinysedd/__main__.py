@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add("--layers", type=int, default=4, help="blocks of the network (default: 4)")
     add("--width", type=int, default=128, help="features of a character (default: 128)")
     add("--heads", type=int, default=4, help="attention heads (default: 4)")
+    add("--near", type=int, default=2, help="neighbours on each side that a character is embedded with (default: 2)")
     add("--free-scores", action="store_true", help="the published parametrisation: free log-scores, told sigma")
     add("--batch", type=int, default=64, help="texts a step (default: 64)")
     add("--rate", type=float, default=8e-3, help="peak learning rate (default: 0.008)")
@@ -93,7 +94,7 @@ def train(args: argparse.Namespace, command: str) -> None:
         if args.start is None:
             corpus = load_corpus(args.corpus, args.length)
             process = PROCESSES[args.process](len(corpus.alphabet))
-            shape = Shape(args.layers, args.heads, args.width, args.free_scores)
+            shape = Shape(args.layers, args.heads, args.width, args.free_scores, near=args.near)
             model = Transformer(process, shape, corpus.alphabet, corpus.length)
         else:
             model = load(args.start).train().requires_grad_()

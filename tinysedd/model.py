@@ -22,6 +22,7 @@ class Shape:
     """The size of a network: 4 blocks of width 128 have 0.8 M parameters.
 
     free_scores: the published parametrisation instead of the denoiser. causal: from left to right, to compare with.
+    near: how many neighbours on each side a character is embedded with (all of them on the left, where causal).
     """
 
     layers: int = 4
@@ -29,10 +30,13 @@ class Shape:
     width: int = 128
     free_scores: bool = False
     causal: bool = False
+    near: int = 2
 
     def __post_init__(self):
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} must be a multiple of twice the number of heads, {self.heads}")
+        if self.near < 0:
+            raise ValueError(f"near is a number of neighbours, 0 or more, not {self.near}")
 
 
 class Transformer(nn.Module):
@@ -47,8 +51,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.process, self.shape, self.alphabet, self.length = process, shape, alphabet, length
         width = shape.width
-        # The causal network begins with one state more than there are characters; for Uniform there is none to borrow.
-        self.embed = nn.Embedding(process.num_tokens + 1, width)
+        # A table for each place in the window. Beyond the ends of a text stands a state more than it has characters.
+        self.embed = nn.EmbeddingBag((2 * shape.near + 1) * (process.num_tokens + 1), width, mode="sum")
         knows_sigma = not shape.causal and (shape.free_scores or not isinstance(process, Absorbing))
         self.place = nn.Embedding(length, width)
         self.noise = NoiseLevel(width) if knows_sigma else None
@@ -61,6 +65,7 @@ class Transformer(nn.Module):
         # After the loop above, which would undo it: blocks start as the identity, the head at 0.
         for last in [self.head, *(layer for block in self.blocks for layer in (block.out, block.down))]:
             nn.init.zeros_(last.weight)
+        nn.init.normal_(self.embed.weight, std=0.5)
         nn.init.normal_(self.place.weight, std=0.25)
 
     @property
@@ -80,14 +85,16 @@ class Transformer(nn.Module):
 
         Under Absorbing, where it needs no sigma, it has a meaning at the masks only.
         """
-        if self.shape.causal:
-            x = F.pad(x[:, :-1], (1, 0), value=self.process.num_tokens)
         return self.head(self._trunk(x, sigma)).float().log_softmax(-1)
 
     def _trunk(self, x: Tensor, sigma: Tensor | None) -> Tensor:
         if x.shape[1] > self.length:
             raise ValueError(f"a text has {x.shape[1]} characters; this network takes at most {self.length}")
-        h = self.embed(x) + self.place.weight[: x.shape[1]]  # (B, L, width)
+        near, states = self.shape.near, self.process.num_tokens + 1
+        ends = (2 * near + 1, -1) if self.shape.causal else (near, near)
+        window = F.pad(x, ends, value=states - 1).unfold(1, 2 * near + 1, 1)  # (B, L, 2 near + 1)
+        window = window + states * torch.arange(2 * near + 1, device=x.device)
+        h = self.embed(window.flatten(0, 1)).view(*x.shape, -1) + self.place.weight[: x.shape[1]]  # (B, L, width)
         c = self.noise(sigma) if self.noise is not None else None
         rotation = _rotation(x.shape[1], self.shape.width // self.shape.heads, x.device)
         for block in self.blocks:
