@@ -1,4 +1,4 @@
-"""From noise to text: four samplers, plain functions over any score function.
+"""From noise to text: five samplers, plain functions over any score function.
 
 A sampler takes (score, process, x, free, steps, generator): the noise x (B, L) to begin with, and which characters are
 free to change (L,); the others are the prompt and stay (SEDD, section 5.3). It gives back a Trajectory.
@@ -73,9 +73,7 @@ def first_hitting(score: Score, process: Process, x: Tensor, free: Tensor, steps
     them one by one; fewer steps draw them in groups, as if independent; more are not needed and not taken.
     The texts of a batch share the times.
     """
-    if process.mask is None:
-        raise ValueError("there are no masks under Uniform: take the sampler 'tweedie' or 'euler'")
-    masked = (x == process.mask) & free
+    masked = _masked(process, x, free)
     steps, states, times = min(steps, int(masked.sum(-1).max())), [x], [1.0]
     share = -torch.expm1(-process.schedule.total(torch.tensor(1.0, dtype=torch.float64)))  # of masks
     for left in range(steps, 0, -1):
@@ -84,7 +82,7 @@ def first_hitting(score: Score, process: Process, x: Tensor, free: Tensor, steps
         for n in range(int(count.max()), int(count.max() - group.max()), -1):
             share = share * torch.rand((), dtype=torch.float64, generator=generator) ** (1 / n)
         sigma = -torch.log1p(-share).to(x.device)
-        hit = _shuffled(masked, generator).argsort(-1) < group  # the place in a random order, masks first
+        hit = _least(torch.rand(x.shape, generator=generator).to(x.device), masked, group)
         x = _redraw(score, process, x, hit, sigma, generator)
         masked = masked & ~hit
         states.append(x)
@@ -92,18 +90,48 @@ def first_hitting(score: Score, process: Process, x: Tensor, free: Tensor, steps
     return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=steps, mask=process.mask)
 
 
+def entropy_bounded(
+    score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None, bound: float = 0.01
+) -> Trajectory:
+    """Absorbing only: draw together what is nearly sure, and so nearly independent (Ben-Hamu et al., 2505.24857).
+
+    A step draws the masks of least entropy. What it loses by drawing them as if independent is at most the sum of their
+    entropies less the largest (in KL divergence from their joint distribution): as many are drawn as keep that within
+    `bound` nats, one at least. The order depends on the text alone, so that one by one, with the exact score, it is
+    exact. It ends as soon as all is drawn; the last of the `steps` draw more, where the bound leaves too much to them.
+    """
+    masked = _masked(process, x, free)
+    states, times = [x], [1.0]
+    for left in range(steps, 0, -1):
+        if not masked.any():
+            break
+        count = masked.sum(-1, keepdim=True)  # (B, 1)
+        sigma = -torch.log1p(-count.clamp(min=1).squeeze(-1).double() / (x.shape[1] + 1))  # any would do
+        p = process.denoise(score(x, sigma.float()), x, sigma)
+        entropy = torch.special.entr(p).sum(-1)  # (B, L), in nats
+        ordered = entropy.masked_fill(~masked, torch.inf).sort(-1).values
+        within = (ordered.cumsum(-1) - ordered <= bound) & ordered.isfinite()
+        hit = _least(entropy, masked, torch.maximum(within.sum(-1, keepdim=True), count // left**2))
+        x = torch.where(hit, draw(p, generator), x)
+        masked = masked & ~hit
+        states.append(x)
+        share = masked.double().mean()
+        times.append(float(process.schedule.time(-torch.log1p(-share)).clamp(0, 1)))
+    return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=len(states) - 1, mask=process.mask)
+
+
 def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
-    """Absorbing only: first_hitting in three quarters of the steps, then corrector steps (Campbell et al., 2205.14987).
+    """Absorbing only: entropy_bounded, then corrector steps, a quarter of all (Campbell et al., 2205.14987).
 
     Each takes a few characters of a finished text, a sixteenth or one, and draws them again given the rest. With the
     exact score, one by one, that is Gibbs sampling, which leaves p(x0) as it is. A learned score is best where it sees
     most, and so mends here what it wrote when it saw little.
     """
-    first = first_hitting(score, process, x, free, steps - steps // 4, generator)
+    first = entropy_bounded(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
     sigma = -torch.log1p(torch.tensor(-few / (count + 1), dtype=torch.float64, device=x.device))
-    order = _shuffled(free.expand_as(x), generator)
+    order = torch.rand(x.shape, generator=generator).to(x.device).masked_fill(~free, 2.0).argsort(-1)  # free ones first
     for step in range(steps // 4 if count else 0):
         places = order[:, [(step * few + i) % count for i in range(few)]]  # (B, few)
         hit = torch.zeros_like(x, dtype=torch.bool).scatter(-1, places, True)
@@ -114,7 +142,7 @@ def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: in
     return Trajectory(torch.stack(states), times, ~free, calls=calls, mask=process.mask)
 
 
-SAMPLERS = {"euler": euler, "tweedie": tweedie, "first_hitting": first_hitting, "corrected": corrected}
+SAMPLERS = {sampler.__name__: sampler for sampler in (euler, tweedie, first_hitting, entropy_bounded, corrected)}
 
 
 def best_sampler(process: Process) -> str:
@@ -183,9 +211,16 @@ def _redraw(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tenso
     return torch.where(hit, draw(process.denoise(score(x, sigma.float()), x, sigma), generator), x)
 
 
-def _shuffled(chosen: Tensor, generator) -> Tensor:
-    """The places (B, L) of each text in a random order, the chosen ones (B, L) first."""
-    return torch.rand(chosen.shape, generator=generator).to(chosen.device).masked_fill(~chosen, 2.0).argsort(-1)
+def _masked(process: Process, x: Tensor, free: Tensor) -> Tensor:
+    """Which characters (B, L) are to be unmasked."""
+    if process.mask is None:
+        raise ValueError("there are no masks under Uniform: take the sampler 'tweedie' or 'euler'")
+    return (x == process.mask) & free
+
+
+def _least(key: Tensor, among: Tensor, count: Tensor) -> Tensor:
+    """The `count` (B, 1) places with the least keys (B, L) among those chosen (B, L), as a mask (B, L)."""
+    return key.masked_fill(~among, torch.inf).argsort(-1).argsort(-1) < count
 
 
 def _reverse(step, score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator) -> Trajectory:
