@@ -9,6 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from tinysedd.corpus import Alphabet
+from tinysedd.model import Shape, Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Uniform
 from tinysedd.sampling import SAMPLERS, Trajectory, best_sampler, draw, entropy_bounded, sample
@@ -301,6 +302,28 @@ def test_every_sampled_fable_is_a_fable():
     drawn = sample(fables.score(process), process, count=64, steps=64, sampler="first_hitting", generator=seeded(7))
     assert [fables.diagnose(text) for text in drawn.texts] == [None] * 64
     assert len(set(drawn.texts)) > 60 and drawn.states.shape == (65, 64, 64)
+
+
+# A model that needs no sigma
+
+
+@every_pair
+def test_a_model_is_asked_only_about_texts_that_changed_and_writes_the_same(sampler, process):
+    """Against the same model, told that it needs sigma: bit for bit; and what it was asked, counted by hand."""
+    process = process(26)
+    torch.manual_seed(0)
+    model = Transformer(process, Shape(1, 2, 16), Words().alphabet, length=12)
+    torch.nn.init.normal_(model.head.weight)
+    drawn = [
+        sample(score, process, length=12, count=20, steps=60, sampler=sampler, generator=seeded(21))
+        for score in (model, lambda x, sigma: model(x, sigma))
+    ]
+    assert (drawn[0].states == drawn[1].states).all() and (drawn[0].times == drawn[1].times).all()
+    if process.mask is None:
+        assert drawn[0].calls == drawn[1].calls == 60
+    elif sampler in ON_A_GRID:
+        changes = (drawn[0].states[1:-1] != drawn[0].states[:-2]).any(-1).sum()
+        assert drawn[0].calls == math.ceil((20 + changes) / 20) < 14 and drawn[1].calls == 60
 
 
 # Prompts

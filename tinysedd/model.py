@@ -72,6 +72,11 @@ class Transformer(nn.Module):
     def device(self) -> torch.device:
         return self.embed.weight.device
 
+    @property
+    def needs_sigma(self) -> bool:
+        """False for a denoiser under Absorbing: its posterior depends on the text alone."""
+        return self.noise is not None
+
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Log-scores (B, L, S) for x (B, L) at total noise sigma (B,)."""
         if not self.shape.free_scores:

@@ -1,0 +1,221 @@
+"""Nats per character on a text, at equal time: a GPT by nanoGPT's recipe, SEDD as published, SEDD as here.
+
+The GPT sets the clock: what it takes for its 2,000 steps, validation not counted, is the time that the others get.
+All have 4 layers, 4 heads, width 128, blocks of 64 characters; all are judged on the whole validation split.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from measure import Row, Settings, announce, matrix_rate
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from tinysedd import Absorbing, Corpus, Shape, Training, Transformer, fit, likelihood_bound
+from tinysedd.objective import autoregressive_loss
+
+LENGTH = 64
+OURS = {"bfloat16": True, "rate": 0.012}
+# What `run.py tune` found best among TUNE_RATES x TUNE_BATCHES and then TUNE_AVERAGES, each trained for the time T.
+PUBLISHED = {"rate": 2e-3, "batch": 32, "average": 0.99}
+TUNE_RATES, TUNE_BATCHES, TUNE_AVERAGES = (1e-3, 2e-3, 4e-3), (12, 32, 64), (0.98, 0.99, 0.995)
+
+CONTESTANTS = {
+    "ar": "autoregressive, nanoGPT's recipe, T",
+    "published": "SEDD as published, T",
+    "ours": "ours, T",
+    "ours_sixth": "ours, T / 6",
+}
+ENOUGH = 0.005  # nats per character: the bound's standard error from its noise
+
+
+def measure(settings: Settings) -> Iterator[dict]:
+    """All contestants, one after the other, for each seed; yields after each seed."""
+    corpus, rounds = settings.corpus(LENGTH), []
+    for seed in range(settings.seeds):
+        results = {"seed": seed}
+        for name in CONTESTANTS:
+            announce(f"likelihood, seed {seed}: {CONTESTANTS[name]}")
+            T = results["ar"]["seconds"] if name != "ar" else None
+            results[name] = _train_and_judge(name, corpus, seed, T, settings.quick)
+        rounds.append(results)
+        yield {"length": LENGTH, "ours": OURS, "published": PUBLISHED, "rounds": rounds}
+
+
+def rows(values: dict) -> list[Row]:
+    rounds = values["rounds"]
+
+    def each(name: str, key: str) -> list[float]:
+        return [results[name][key] for results in rounds]
+
+    def ratio(a: str, b: str) -> list[float]:
+        return [x / y for x, y in zip(each(a, "nats"), each(b, "nats"))]
+
+    bounds = [results[name] for results in rounds for name in CONTESTANTS if name != "ar"]
+    per_text = max(judged["standard_error"] for judged in bounds)
+    least = min(judged["draws"] for judged in bounds)
+    return [
+        Row.over(f"time T: nanoGPT's {rounds[0]['ar']['steps']:,} steps", each("ar", "seconds"), "s"),
+        *(Row.over(label, each(name, "nats"), "nats/char") for name, label in CONTESTANTS.items()),
+        Row.over("ours / autoregressive, equal time", ratio("ours", "ar"), at_most=1.05),
+        Row.over("ours at T / 6 / published at T", ratio("ours_sixth", "published"), at_most=1.0),
+        Row(
+            "standard error of a bound, by its noise, the largest",
+            max(judged["noise_error"] for judged in bounds),
+            "nats/char",
+            at_most=ENOUGH,
+            note=f"{least} draws a text or more; with the choice of texts {per_text:.4f}",
+        ),
+        *(Row.over(f"speed: {label}", each(name, "characters_per_second"), "char/s") for name, label in _FULL.items()),
+        *(Row.over(f"of the matrix rate: {label}", each(name, "matrix_share")) for name, label in _FULL.items()),
+    ]
+
+
+_FULL = {name: label for name, label in CONTESTANTS.items() if name != "ours_sixth"}
+
+
+def tune(settings: Settings) -> Iterator[dict]:
+    """The grid from which PUBLISHED comes: rates x batches, then the average's decay at the best of them."""
+    corpus, tried = settings.corpus(LENGTH), []
+    rates, batches = (TUNE_RATES[:1], TUNE_BATCHES[:2]) if settings.quick else (TUNE_RATES, TUNE_BATCHES)
+    announce("tune: the time T")
+    T = _train_and_judge("ar", corpus, 0, None, settings.quick)["seconds"]
+
+    def attempt(**choice) -> dict:
+        announce(f"tune: {choice}")
+        tried.append(choice | _train_and_judge("published", corpus, 0, T, settings.quick, choice))
+        return {"T": T, "tried": tried}
+
+    for rate in rates:
+        for batch in batches:
+            yield attempt(rate=rate, batch=batch, average=PUBLISHED["average"])
+    best = min(tried, key=lambda result: result["nats"])
+    for average in TUNE_AVERAGES:
+        if average != PUBLISHED["average"]:
+            yield attempt(rate=best["rate"], batch=best["batch"], average=average)
+
+
+def tune_rows(values: dict) -> list[Row]:
+    return [
+        Row(f"published, rate {r['rate']:g}, batch {r['batch']}, average {r['average']:g}", r["nats"], "nats/char")
+        for r in sorted(values["tried"], key=lambda result: result["nats"])
+    ]
+
+
+def _train_and_judge(
+    name: str, corpus: Corpus, seed: int, seconds: float | None, quick: bool, published: dict = PUBLISHED
+) -> dict:
+    """One contestant, trained for so many seconds (ar: for its steps) and judged, as plain values."""
+    torch.manual_seed(seed)  # torch draws fresh weights from its global generator
+    process = Absorbing(len(corpus.alphabet))
+    reference = name in ("ar", "published")
+    shape = Shape(free_scores=name == "published", causal=name == "ar", near=0 if reference else Shape().near)
+    model = Transformer(process, shape, corpus.alphabet, corpus.length)
+    training = _training(name, seconds, seed, published)
+    dtype = torch.bfloat16 if training is not None and training.bfloat16 else torch.float32
+    before = matrix_rate(dtype)
+    if training is None:
+        steps, batch = 20 if quick else 2000, 12
+        seconds = train_nanogpt(model, corpus, steps, batch, seed)
+    else:
+        point = fit(model, corpus, training)[-1]
+        steps, batch, seconds = point.step, training.batch, point.seconds
+    rate = (before + matrix_rate(dtype)) / 2  # close to the training, for the machine's speed drifts
+    parameters, speed = sum(p.numel() for p in model.parameters()), steps * batch * corpus.length / seconds
+    judged = judge(model, corpus.validation, quick)
+    return {
+        "parameters": parameters,
+        "steps": steps,
+        "batch": batch,
+        "seconds": seconds,
+        "nats": judged.nats,
+        "standard_error": judged.standard_error,
+        "noise_error": judged.noise_error,
+        "draws": judged.draws,
+        "characters_per_second": speed,
+        "model_flops": 6 * parameters * speed,
+        "matrix_rate": rate,
+        "matrix_share": 6 * parameters * speed / rate,
+    }
+
+
+def _training(name: str, seconds: float | None, seed: int, published: dict) -> Training | None:
+    """How a contestant of `fit` trains; None for the one that has a loop of its own."""
+    if name == "ar":
+        return None
+    if name == "published":
+        minutes = seconds / 60
+        return Training(steps=None, minutes=minutes, muon=False, weight="bound", validate=1, seed=seed, **published)
+    minutes = seconds / 60 / (6 if name == "ours_sixth" else 1)
+    return Training(steps=None, minutes=minutes, validate=1, seed=seed, **OURS)
+
+
+def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, seed: int) -> float:
+    """Train a causal model as nanoGPT's README does on a CPU (train_shakespeare_char.py): the seconds of its steps.
+
+    AdamW with betas 0.9 and 0.99, weight decay 0.1 on matrices, a rate of 1e-3 that falls to 1e-4 by a cosine after 100
+    steps of warm-up, gradients clipped to norm 1, no dropout.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.1},
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer, warmup, seconds = torch.optim.AdamW(groups, betas=(0.9, 0.99)), 100, 0.0
+    for step in (bar := tqdm(range(steps))):
+        x0 = corpus.draw(batch, generator)
+        started = time.perf_counter()
+        done = max(step - warmup, 0) / max(steps - warmup, 1)
+        falling = 1e-4 + 0.5 * (1 + math.cos(math.pi * done)) * (1e-3 - 1e-4)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (step + 1) / (warmup + 1) if step < warmup else falling
+        loss = autoregressive_loss(model, x0)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+        seconds += time.perf_counter() - started
+    return seconds
+
+
+@dataclass(frozen=True)
+class Judged:
+    """-log p or its bound, in nats per character; standard_error over texts and noise, noise_error over noise alone."""
+
+    nats: float
+    standard_error: float
+    noise_error: float
+    draws: int
+
+
+def judge(model: Transformer, texts: Tensor, quick: bool = False) -> Judged:
+    """The bound on texts (M, L), exact for a causal model: draws in rounds of 4, from 2 rounds to 16.
+
+    Rounds go on until the error by noise is at most ENOUGH. It is what counts here: all contestants meet the same
+    texts, so that how hard these happen to be cancels where they are compared.
+    """
+    texts, most = (texts[::40], 2) if quick else (texts, 16)
+    if model.shape.causal:
+        nats = exact_nats(model, texts)
+        return Judged(float(nats.mean()), float(nats.std()) / math.sqrt(len(nats)), 0.0, 0)
+    rounds, noise_error = [], math.inf
+    while len(rounds) < 2 or (noise_error > ENOUGH and len(rounds) < most):
+        noise = torch.Generator().manual_seed(len(rounds))
+        blocks = tqdm(texts.split(64), desc=f"bound, draws {4 * len(rounds) + 1} to {4 * len(rounds) + 4}", leave=False)
+        parts = [likelihood_bound(model, model.process, x0, draws=4, generator=noise).per_text for x0 in blocks]
+        rounds.append(torch.cat(parts) / texts.shape[1])
+        if len(rounds) > 1:
+            noise_error = float((torch.stack(rounds).var(0).mean() / len(rounds) / len(texts)).sqrt())
+    nats = torch.stack(rounds).mean(0)  # (M,)
+    return Judged(float(nats.mean()), float(nats.std()) / math.sqrt(len(nats)), noise_error, 4 * len(rounds))
+
+
+@torch.no_grad()
+def exact_nats(model: Transformer, texts: Tensor) -> Tensor:
+    """-log p(x) per character (M,) of texts (M, L), under a causal model."""
+    parts = [-model.log_posterior(x0).gather(-1, x0[..., None]).mean((1, 2)) for x0 in texts.split(256)]
+    return torch.cat(parts).double()

@@ -1,0 +1,248 @@
+"""A picture for each part, 800 pixels wide; what differs by colour (Okabe-Ito) differs by its mark or line too."""
+
+import contextlib
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import growth as growth_part
+import matplotlib
+import numpy as np
+import quality as quality_part
+import sampling as sampling_part
+from measure import number
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402, after the choice of what draws
+
+BLACK, ORANGE, GREEN, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+)  # fmt: skip
+STYLES = [(BLUE, "o", "-"), (RED, "s", "--"), (GREEN, "^", "-."), (BLACK, "D", ":"), (PINK, "v", (0, (5, 1, 1, 1)))]
+
+
+@contextlib.contextmanager
+def _page(path: Path, title: str, quick: bool, rows: int = 1, columns: int = 1, height: float = 4.5) -> Iterator:
+    """A figure and its axes (rows, columns), saved at the end."""
+    look = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True}
+    with plt.rc_context(look | {"grid.color": "#dddddd", "axes.axisbelow": True, "legend.frameon": False}):
+        figure, axes = plt.subplots(rows, columns, figsize=(8, height), dpi=100, squeeze=False, layout="constrained")
+        figure.suptitle(title + (" (QUICK: means nothing)" if quick else ""), fontsize=12)
+        yield axes
+        figure.savefig(path)
+        plt.close(figure)
+
+
+def likelihood(values: dict, path: Path, quick: bool) -> None:
+    """Nats per character of each contestant: a mark a seed, a bar at the mean."""
+    labels = {
+        "ar": "autoregressive\n(nanoGPT's recipe)",
+        "published": "SEDD\nas published",
+        "ours": "ours",
+        "ours_sixth": "ours,\na sixth of the time",
+    }
+    with _page(path, "The text's last tenth after equal time of training", quick) as axes:
+        each = {name: [r[name]["nats"] for r in values["rounds"]] for name in labels}
+        T = statistics.fmean(r["ar"]["seconds"] for r in values["rounds"])
+        _marks(axes[0, 0], list(labels.values()), list(each.values()), figures=4)
+        axes[0, 0].set_ylabel("nats per character (bound; autoregressive: exact)")
+        axes[0, 0].set_xlabel(f"trained for T = {T:.0f} s each, the last for T / 6")
+
+
+def tune(values: dict, path: Path, quick: bool) -> None:
+    """The published recipe's bound against its rate, a line a batch."""
+    with _page(path, f"SEDD as published, tuned; each for {values['T']:.0f} s", quick) as axes:
+        tried = values["tried"]
+        for (batch, average), (colour, mark, line) in zip(
+            dict.fromkeys((r["batch"], r["average"]) for r in tried), STYLES * 3
+        ):
+            own = sorted((r["rate"], r["nats"]) for r in tried if (r["batch"], r["average"]) == (batch, average))
+            label = f"batch {batch}, average {average:g}"
+            axes[0, 0].plot(*zip(*own), color=colour, marker=mark, linestyle=line, label=label)
+        axes[0, 0].set(xscale="log", xlabel="peak learning rate", ylabel="bound, nats per character")
+        _ticks(axes[0, 0].xaxis, sorted({r["rate"] for r in tried}))
+        axes[0, 0].legend()
+
+
+def sampling(values: dict, path: Path, quick: bool) -> None:
+    """Quality against time, in units of the plain sampler's: a row a checkpoint, a column a quality."""
+    names = {
+        "fables": "share that are fables",
+        "judge": "autoregressive judge, nats/char",
+        "trigram_divergence": "divergence of trigrams, nats",
+    }
+    rows = {"fables": ["fables", "trigram_divergence"], "shakespeare": ["judge", "trigram_divergence"]}
+    with _page(path, "Text for time", quick, 2, 2, 6.4) as axes:
+        for (ground, keys), row in zip(rows.items(), axes):
+            schemes = sampling_part.compare(ground, values[ground])
+            for key, axis in zip(keys, row):
+                _qualities(axis, schemes, key)
+                real = statistics.fmean(r["quality"][key] for r in values[ground]["real"])
+                axis.axhline(real, color=BLACK, linestyle="--", linewidth=1, label="real text")
+                axis.axvline(1 / 8, color="#777777", linestyle=":", label="1/8 of the time")
+                axis.set(xscale="log", ylabel=names[key], title=ground)
+                _ticks(axis.xaxis, [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], ["1/32", "1/16", "1/8", "1/4", "1/2", "1"])
+        for axis in axes[-1]:
+            axis.set_xlabel("time / the plain sampler's (filled: as good)")
+        handles, labels = axes[-1, -1].get_legend_handles_labels()
+        axes[0, 0].figure.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
+def _qualities(axis, schemes: list[dict], key: str) -> None:
+    groups = [
+        ("plain", f"plain ({sampling_part.CHAIN})", (BLACK, "*", "none")),
+        ("fast", "the same chain, texts that changed", (ORANGE, "D", "none")),
+        ("corrected", "corrected", STYLES[0]),
+        ("first_hitting", "first_hitting", STYLES[1]),
+    ]
+    for group, label, (colour, mark, line) in groups:
+        own = [s for s in schemes if group in (s["role"], s["sampler"] if s["role"] == "scheme" else "")]
+        x = [statistics.fmean(s["time_ratios"]) for s in own]
+        y = [statistics.fmean(s["quality"][key]) for s in own]
+        size = 11 if mark == "*" else 6
+        axis.plot(x, y, color=colour, marker=mark, linestyle=line, markersize=size, markerfacecolor="none", label=label)
+        # as good as the plain sampler: the mark is filled
+        good = [(a, b) for a, b, s in zip(x, y, own) if s["as_good"] and s["role"] == "scheme"]
+        axis.plot(*(zip(*good) if good else ([], [])), color=colour, marker=mark, linestyle="none", markersize=size)
+
+
+def worlds(values: dict, path: Path, quick: bool) -> None:
+    """Lines a second, and milliseconds a table, with what they should be."""
+    with _page(path, "How fast the truth is", quick, 1, 2, 3.8) as axes:
+        names = ["Absorbing", "Uniform"]
+
+        def each(what: str) -> list[list[float]]:
+            return [[m["seconds"] for m in values[what] if m["process"] == name] for name in names]
+
+        speeds = [[values["lines"] / s for s in own] for own in each("posterior")]
+        tables = [[1e3 * s for s in own] for what in ("table", "oracle") for own in each(what)]
+        _marks(axes[0, 0], names, speeds)
+        axes[0, 0].axhline(1000, color=BLACK, linestyle="--", label="target: 1,000 or more")
+        axes[0, 0].set(title="Fables: exact posteriors", ylabel="lines a second")
+        _marks(
+            axes[0, 1],
+            ["Absorbing,\ntable", "Uniform,\ntable", "Absorbing,\ntext by text", "Uniform,\ntext by text"],
+            tables,
+        )
+        axes[0, 1].axhline(50, color=BLACK, linestyle="--")
+        axes[0, 1].text(3.6, 53, "target for the table: 50 or less", ha="right", va="bottom")
+        axes[0, 1].set(title="Words: all scores at one sigma", ylabel="milliseconds", yscale="log")
+        axes[0, 0].legend(loc="lower left")
+        axes[0, 1].tick_params(axis="x", labelsize=8.5)
+        _plain_ticks(axes[0, 1].yaxis)
+        axes[0, 0].set_ylim(0)
+
+
+def small(values: dict, path: Path, quick: bool) -> None:
+    """Seconds of the imports and of the cold start, a mark a repeat."""
+    memory = values["peak_bytes"]
+    with _page(path, "Small", quick, 1, 2, 3.8) as axes:
+        names = {
+            "torch": "import\ntorch",
+            "tinysedd": "import\ntinysedd",
+            "cold_start": "sample,\ncold",
+            "sampling": "sample,\nwarm",
+        }
+        _marks(axes[0, 0], list(names.values()), [values[name] for name in names], statistics.median)
+        torch_, sampling_ = statistics.median(values["torch"]), statistics.median(values["sampling"])
+        _limit(axes[0, 0], 1, 1.3 * torch_)
+        _limit(axes[0, 0], 2, 2 * torch_ + sampling_)
+        _marks(axes[0, 1], [f"train --steps {values.get('steps', '')}"], [[b / 1e9 for b in memory]])
+        _limit(axes[0, 1], 0, 1.0)
+        axes[0, 1].set(ylabel="GB", title="peak memory", ylim=(0, 1.15), xlim=(-1, 1))
+        axes[0, 0].set(ylabel="seconds", title="start", ylim=(0, None))
+        axes[0, 0].legend(loc="lower center")
+
+
+def growth(values: dict, path: Path, quick: bool) -> None:
+    """Time and memory of a step against each thing that grows, with the fitted laws; log-log."""
+    count = len(values["series"])
+    with _page(path, "What a training step costs", quick, count, 2, 2.75 * count) as axes:
+        for row, name in zip(axes, values["series"]):
+            for way, (colour, mark, line) in zip(values["ways"], STYLES):
+                series, fitted = growth_part.points(values, way, name), growth_part.law(values, way, name)
+                x = np.geomspace(min(series["x"]), max(series["x"]), 50)
+                for axis, key, unit in zip(row, ("seconds", "bytes"), (1, 1e6)):
+                    power, factor = fitted[key]["exponent"], fitted[key]["factor"]
+                    axis.plot(series["x"], [y / unit for y in series[key]], color=colour, marker=mark, linestyle="none")
+                    label = f"{way}: power {power:.2f}"
+                    axis.plot(x, factor * x**power / unit, color=colour, linestyle=line, label=label)
+                    if name == "length" and key == "seconds":
+                        a, b, c = fitted[key]["polynomial"]
+                        label = None if axis.get_lines()[2:] else "$a + bL + cL^2$"
+                        axis.plot(x, a + b * x + c * x**2, color=colour, linewidth=3, alpha=0.35, label=label)
+            for axis, what in zip(row, ("seconds a step", "MB a step")):
+                axis.set(xscale="log", yscale="log", xlabel=name, ylabel=what)
+                _decade_and_headroom(axis)
+                _plain_ticks(axis.yaxis)
+                if name == "parameters":
+                    _ticks(axis.xaxis, series["x"], [f"{x / 1e6:.2g} M" for x in series["x"]])
+                else:
+                    _ticks(axis.xaxis, series["x"])
+                axis.legend(loc="upper left", fontsize=8)
+
+
+def quality(values: dict, path: Path, quick: bool) -> None:
+    """The bound against seconds of training, a line a contestant and seed."""
+    with _page(path, "The bound falls", quick) as axes:
+        axis, labelled = axes[0, 0], set()
+        styles = dict(zip(quality_part.CONTESTANTS, STYLES))
+        for curve in values["curves"]:
+            name = curve["contestant"]
+            colour, mark, line = styles[name]
+            style = {"color": colour, "marker": mark, "linestyle": line, "markersize": 5, "linewidth": 1.2}
+            x = [point["seconds"] for point in curve["curve"]]
+            y = [point["bound"] for point in curve["curve"]]
+            label = None if name in labelled else quality_part.CONTESTANTS[name][0]
+            labelled.add(name)
+            axis.plot(x, y, label=label, markevery=max(len(x) // 12, 1), **style)
+        # Above an even guess there is but the noise of a bound that has learned nothing yet: with random characters
+        # its estimate then hangs on a few draws.
+        axis.axhline(values["even_guess"], color=BLACK, linewidth=1, linestyle=":", label="an even guess")
+        axis.set(xscale="log", xlabel="seconds of training", ylabel="nats per character (128 texts)")
+        low = min(point["bound"] for curve in values["curves"] for point in curve["curve"])
+        axis.set_ylim(min(0.95 * low, 0.9 * values["even_guess"]), 1.02 * values["even_guess"])
+        _plain_ticks(axis.xaxis)
+        axis.legend()
+
+
+def _marks(axis, labels: list[str], each: list[list[float]], middle=statistics.fmean, figures: int = 3) -> None:
+    """A column of marks for each label, with a bar and a number at their middle."""
+    for place, own in enumerate(each):
+        colour, mark, _ = STYLES[place % len(STYLES)]
+        if not own:
+            continue
+        around = [place + 0.08 * (i - (len(own) - 1) / 2) for i in range(len(own))]
+        axis.plot(around, own, color=colour, marker=mark, linestyle="none", markersize=7, alpha=0.8)
+        axis.plot([place - 0.25, place + 0.25], [middle(own)] * 2, color=BLACK, linewidth=1.5)
+        axis.annotate(number(middle(own), figures), (place + 0.28, middle(own)), va="center")
+    axis.set_xticks(range(len(labels)), labels)
+    axis.set_xlim(-0.6, len(labels) - 0.3)
+    axis.grid(axis="x", visible=False)
+
+
+def _limit(axis, place: int, value: float) -> None:
+    label = None if axis.get_legend_handles_labels()[1] else "at most"
+    axis.plot([place - 0.4, place + 0.4], [value] * 2, color=BLACK, linestyle="--", label=label)
+
+
+def _decade_and_headroom(axis) -> None:
+    """On a logarithmic y axis at least a decade, lest noise look like growth, and room for a legend on top."""
+    low, high = axis.get_ylim()
+    low, high = min(low, (low * high / 10) ** 0.5), max(high, (low * high * 10) ** 0.5)
+    axis.set_ylim(low, high * (high / low) ** 0.4)
+
+
+def _ticks(axis, places: list[float], labels: list[str] | None = None) -> None:
+    """Just these places on a logarithmic axis, in plain figures."""
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(places))
+    axis.set_major_formatter(matplotlib.ticker.FixedFormatter(labels or [f"{place:g}" for place in places]))
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())
+
+
+def _plain_ticks(axis) -> None:
+    """1, 2, 5, 10, ... on a logarithmic axis, in plain figures."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())

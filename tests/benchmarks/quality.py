@@ -1,0 +1,56 @@
+"""How the bound falls with the time of training: SEDD with masks, SEDD with random characters, and a GPT.
+
+All three have 4 layers, 4 heads, width 128, and are trained by the same `fit` with the same optimiser.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import torch
+from likelihood import LENGTH, OURS, judge
+from measure import Row, Settings, announce
+
+from tinysedd import Absorbing, Shape, Training, Transformer, Uniform, fit
+
+CONTESTANTS = {
+    "absorbing": ("SEDD, masks", Absorbing, Shape()),
+    "uniform": ("SEDD, random characters", Uniform, Shape()),
+    "ar": ("autoregressive", Absorbing, Shape(causal=True)),
+}
+
+
+def measure(settings: Settings) -> Iterator[dict]:
+    """The contestants in turn, for each seed; yields after each training. Bounds in nats per character."""
+    corpus, curves = settings.corpus(LENGTH), []
+    minutes, validate = (0.03, 3) if settings.quick else (settings.minutes, 60)
+    for seed in range(settings.seeds):
+        for name, (label, kind, shape) in CONTESTANTS.items():
+            announce(f"quality, seed {seed}: {label}, {minutes:g} minutes")
+            torch.manual_seed(seed)
+            model = Transformer(kind(len(corpus.alphabet)), shape, corpus.alphabet, corpus.length)
+            training = Training(steps=None, minutes=minutes, validate=validate, seed=seed, **OURS)
+            points = fit(model, corpus, training)
+            judged = judge(model, corpus.validation, settings.quick)
+            parameters = sum(p.numel() for p in model.parameters())
+            result = {"contestant": name, "seed": seed, "parameters": parameters, "judged": asdict(judged)}
+            curves.append(result | {"curve": [asdict(point) for point in points]})
+            yield {"minutes": minutes, "even_guess": math.log(len(corpus.alphabet)), "curves": curves}
+
+
+def rows(values: dict) -> list[Row]:
+    nats = {
+        name: {c["seed"]: c["judged"]["nats"] for c in values["curves"] if c["contestant"] == name}
+        for name in CONTESTANTS
+    }
+    after = f"{values['minutes']:g} minutes"
+    result = [
+        Row.over(f"{CONTESTANTS[name][0]}, {after}", list(own.values()), "nats/char")
+        for name, own in nats.items()
+        if own
+    ]
+    for name in ("absorbing", "uniform"):
+        ratios = [bound / nats["ar"][seed] for seed, bound in nats[name].items() if seed in nats["ar"]]
+        if ratios:
+            result.append(Row.over(f"{CONTESTANTS[name][0]} / autoregressive, {after}", ratios))
+    return result

@@ -1,0 +1,265 @@
+"""How fast the shipped checkpoints write, and how well for the time.
+
+The plain sampler is Tweedie with 256 steps and a network call for every step, position and row. Two questions:
+what the same chain costs when calls that would change nothing are left out, and how few seconds give text as good.
+"""
+
+import math
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from likelihood import exact_nats
+from measure import Row, Settings, announce
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from tinysedd import Absorbing, Fables, Shape, Training, Transformer, fit, load, load_corpus, sample, save
+from tinysedd.corpus import Alphabet, Corpus
+from tinysedd.train import DATA
+
+CHAIN = "tweedie"
+PLAIN_STEPS, BATCH, TEXTS = 256, 64, 200
+SCHEMES = [
+    (sampler, steps)
+    for sampler in ("corrected", "entropy_bounded", "first_hitting")
+    for steps in (8, 16, 24, 32, 48, 64, 128)
+]
+JUDGE_MINUTES = 5.0
+
+# What text must be no further from real text in than 256 plain steps are, to count as good as theirs. The entropy is
+# among them lest "better" be "duller". In nats, but for the shares fables and known_words.
+KEYS = {
+    "fables": ["fables", "trigram_divergence", "trigram_entropy", "distinct_lines"],
+    "shakespeare": ["judge", "trigram_divergence", "known_words", "trigram_entropy", "distinct_lines"],
+}
+
+
+def measure(settings: Settings) -> Iterator[dict]:
+    """Every contestant in turn, batch by batch, for each seed and checkpoint; yields after each batch."""
+    plain, batch, schemes = PLAIN_STEPS, BATCH, SCHEMES
+    if settings.quick:
+        plain, batch, schemes = 12, 4, [("corrected", 4), ("corrected", 8), ("first_hitting", 4), ("first_hitting", 8)]
+    batches = 1 if settings.quick else math.ceil(TEXTS / batch / settings.seeds)
+    grounds = {"fables": _fables(), "shakespeare": _shakespeare(settings)}
+    values = {
+        name: {"batch": batch, "length": ground.model.length, "plain_steps": plain, "real": [], "drawn": []}
+        for name, ground in grounds.items()
+    }
+    contestants = [("plain", CHAIN, plain), ("fast", CHAIN, plain), *(("scheme", *scheme) for scheme in schemes)]
+    for ground in grounds.values():
+        sample(ground.model, ground.model.process, count=batch, steps=1)  # uncounted: a process's first calls are slow
+    for seed in range(settings.seeds):
+        generator = torch.Generator().manual_seed(seed)
+        for number in range(batches):
+            work = [(name, contestant) for name in grounds for contestant in contestants]
+            for name, (role, sampler, steps) in (bar := tqdm(work, desc=f"sampling, seed {seed}, batch {number}")):
+                bar.set_postfix_str(f"{name}: {sampler}, {steps} steps")
+                model = grounds[name].model
+                if sampler == "first_hitting" and steps > model.length:
+                    continue  # it takes no more steps than there are characters
+                started = time.perf_counter()
+                score = model if role != "plain" else lambda x, sigma, model=model: model(x, sigma)  # asked every time
+                drawn = sample(
+                    score, model.process, length=model.length, count=batch, steps=steps, sampler=sampler,
+                    generator=generator,
+                )  # fmt: skip
+                values[name]["drawn"].append(
+                    {
+                        "seed": seed,
+                        "role": role,
+                        "sampler": sampler,
+                        "steps": steps,
+                        "seconds": time.perf_counter() - started,
+                        "calls": drawn.calls,
+                        "quality": grounds[name].quality(drawn.states[-1]),
+                    }
+                )
+            for name, ground in grounds.items():  # as many real texts as drawn ones, for on that the measures depend
+                quality = ground.quality(ground.real(batch, generator))
+                values[name]["real"].append({"seed": seed, "quality": quality})
+            yield values
+
+
+def rows(values: dict) -> list[Row]:
+    return [row for name in values for row in _rows(name, values[name])]
+
+
+def _rows(name: str, ground: dict) -> list[Row]:
+    schemes, key, steps = compare(name, ground), KEYS[name][0], ground["plain_steps"]
+    plain, fast = (next(s for s in schemes if s["role"] == role) for role in ("plain", "fast"))
+    good = [s for s in schemes if s["role"] == "scheme" and s["as_good"]]
+    best = min(good, key=lambda s: statistics.fmean(s["time_ratios"]), default=None)
+    unit, of = ("nats/char", "autoregressive judge") if key == "judge" else ("", "share of fables")
+    at_most = 0.25 if name == "shakespeare" else None
+    result = [
+        Row.over(f"{name}: {ground['batch']} texts of {ground['length']}, {steps} plain steps", plain["seconds"], "s"),
+        Row.over(
+            f"{name}: the same chain, asking only about texts that changed / plain",
+            fast["time_ratios"],
+            at_most=at_most,
+        ),
+    ]
+    what = f"{name}: text as good in so much of the time"
+    if best is None:
+        result.append(Row(what, None, at_most=0.125, note="no scheme that was tried is as good"))
+    else:
+        result.append(Row.over(what, best["time_ratios"], at_most=0.125, note=_label(best)))
+    result.append(Row.over(f"{name}: {of}, real text", _by_seed(ground["real"], key), unit))
+    result += [Row.over(f"{name}: {of}, {_label(s)}", s["quality"][key], unit) for s in schemes if s in (plain, best)]
+    return result
+
+
+def _label(scheme: dict) -> str:
+    return f"{scheme['sampler']}, {scheme['steps']} steps"
+
+
+def compare(name: str, ground: dict) -> list[dict]:
+    """Each contestant, with these for each seed: seconds a batch, their ratio to the plain sampler's, every quality.
+
+    as_good: in no key further from real text than the plain sampler, by more than two standard errors over batches.
+    """
+    drawn, result = ground["drawn"], []
+    plain = [d for d in drawn if d["role"] == "plain"]
+    for role, sampler, steps in dict.fromkeys((d["role"], d["sampler"], d["steps"]) for d in drawn):
+        own = [d for d in drawn if (d["role"], d["sampler"], d["steps"]) == (role, sampler, steps)]
+        seconds = _by_seed(own, "seconds")
+        result.append(
+            {
+                "role": role,
+                "sampler": sampler,
+                "steps": steps,
+                "seconds": seconds,
+                "time_ratios": [a / b for a, b in zip(seconds, _by_seed(plain, "seconds"))],
+                "quality": {key: _by_seed(own, key) for key in own[0]["quality"]},
+                "as_good": all(_as_good(key, own, plain, ground["real"]) for key in KEYS[name]),
+            }
+        )
+    return result
+
+
+def _by_seed(batches: list[dict], key: str) -> list[float]:
+    """The mean over the batches of each seed, of their seconds or of a quality."""
+    seeds = sorted({batch["seed"] for batch in batches})
+    return [statistics.fmean(_value(batch, key) for batch in batches if batch["seed"] == seed) for seed in seeds]
+
+
+def _value(batch: dict, key: str) -> float:
+    return batch[key] if key == "seconds" else batch["quality"][key]
+
+
+def _as_good(key: str, own: list[dict], plain: list[dict], real: list[dict]) -> bool:
+    goal = statistics.fmean(_value(batch, key) for batch in real)
+    distances, variance = [], 0.0
+    for batches in (own, plain):
+        values = [_value(batch, key) for batch in batches]
+        distances.append(abs(statistics.fmean(values) - goal))
+        variance += statistics.variance(values) / len(values) if len(values) > 1 else 0.0
+    return distances[0] <= distances[1] + 2 * math.sqrt(variance)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How often what occurs in a text: characters by ones, twos and threes, words, lengths of words."""
+
+    unigrams: Counter
+    bigrams: Counter
+    trigrams: Counter
+    words: Counter
+    word_lengths: Counter
+
+    @classmethod
+    def of(cls, texts: list[str]) -> "Statistics":
+        grams = [Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1)) for n in (1, 2, 3)]
+        # A word at either end of a block may be cut: those do not count.
+        words = Counter(word for text in texts for word in re.findall(r"(?<=[^\w'])[\w']+(?=[^\w'])", text))
+        lengths = Counter()
+        for word, count in words.items():
+            lengths[len(word)] += count
+        return cls(*grams, words, lengths)
+
+
+def entropy(counts: Counter) -> float:
+    """In nats, of the shares."""
+    total = counts.total()
+    return -sum(n / total * math.log(n / total) for n in counts.values())
+
+
+def divergence(a: Counter, b: Counter) -> float:
+    """Jensen-Shannon's, of the shares, in nats: from 0, for the same ones, to log 2."""
+    if not a or not b:
+        return math.log(2)
+    n, m = a.total(), b.total()
+    mixed = {key: (a[key] / n + b[key] / m) / 2 for key in a.keys() | b.keys()}
+    return -sum(p * math.log(p) for p in mixed.values()) - (entropy(a) + entropy(b)) / 2
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A checkpoint, and what its texts are judged by: statistics of its corpus, and the world or a causal model."""
+
+    model: Transformer
+    corpus: Corpus
+    usual: Statistics
+    world: Fables | None = None
+    judge: Transformer | None = None
+
+    def real(self, count: int, generator: torch.Generator) -> Tensor:
+        """Real texts (count, L), of the validation split."""
+        return self.corpus.validation[torch.randperm(len(self.corpus.validation), generator=generator)[:count]]
+
+    def quality(self, x: Tensor) -> dict[str, float]:
+        """Of texts x (B, L): divergences from the corpus and entropies in nats, shares of words, lines and texts."""
+        texts = [self.model.alphabet.decode(row) for row in x]
+        own, lines = Statistics.of(texts), [line for text in texts for line in text.split("\n") if line]
+        result = {
+            "unigram_divergence": divergence(own.unigrams, self.usual.unigrams),
+            "bigram_divergence": divergence(own.bigrams, self.usual.bigrams),
+            "trigram_divergence": divergence(own.trigrams, self.usual.trigrams),
+            "word_length_divergence": divergence(own.word_lengths, self.usual.word_lengths),
+            "known_words": sum(n for w, n in own.words.items() if w in self.usual.words) / max(own.words.total(), 1),
+            "unigram_entropy": entropy(own.unigrams),
+            "trigram_entropy": entropy(own.trigrams),
+            "distinct_lines": len(set(lines)) / max(len(lines), 1),
+        }
+        if self.world is not None:
+            result["fables"] = float((self.world.log_prob(x) > -math.inf).double().mean())
+        if self.judge is not None:
+            result["judge"] = float(exact_nats(self.judge, x).mean())
+        return result
+
+
+def _fables() -> Ground:
+    model, world = load("fables"), Fables()
+    usual = world.sample(20_000, torch.Generator().manual_seed(1))
+    return Ground(
+        model, Corpus.from_world(world), Statistics.of([world.alphabet.decode(x) for x in usual]), world=world
+    )
+
+
+def _shakespeare(settings: Settings) -> Ground:
+    model = load("shakespeare")
+    corpus = load_corpus("shakespeare", model.length, model.alphabet)
+    text = (DATA / "shakespeare.txt").read_text(encoding="utf-8-sig")
+    usual = Statistics.of([text[: -len(corpus.validation) * model.length]])
+    return Ground(model, corpus, usual, judge=_judge(settings, corpus, model.alphabet))
+
+
+def _judge(settings: Settings, corpus: Corpus, alphabet: Alphabet) -> Transformer:
+    """A causal model of the corpus: the one that an earlier run left in the folder of results, or a new one."""
+    path = settings.file("judge.pt")
+    if path.exists():
+        judge = load(path)
+        if (judge.alphabet, judge.length, judge.shape.causal) == (alphabet, corpus.length, True):
+            return judge
+    announce(f"sampling: an autoregressive judge, kept as {path.name}")
+    torch.manual_seed(0)
+    minutes = 0.03 if settings.quick else JUDGE_MINUTES
+    judge = Transformer(Absorbing(len(alphabet)), Shape(causal=True), alphabet, corpus.length)
+    curve = fit(judge, corpus, Training(steps=None, minutes=minutes, validate=1))
+    save(judge, path, bound=curve[-1].bound, minutes=minutes)
+    return load(path)
