@@ -73,6 +73,16 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, muon):
     assert [(p.step, p.loss, p.bound) for p in rest] == [(p.step, p.loss, p.bound) for p in curve]
 
 
+def test_minutes_count_validations_and_seconds_of_training_do_not(monkeypatch):
+    """On a clock that moves on by one second at each look, half a minute is 30 steps and validations."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr("tinysedd.train.time.perf_counter", lambda: next(seconds))
+    corpus, model = words_and_model()
+    curve = fit(model, corpus, Training(steps=None, minutes=0.5, batch=2, validate=10), progress=False)
+    assert curve[-1].step + len(curve[:-1]) == 30  # the last validation comes when the time is up
+    assert [point.seconds for point in curve] == [point.step for point in curve]
+
+
 def test_the_average_is_what_is_kept():
     """With decay 0 the average is the last weights; the default's differs."""
     results = []

@@ -92,8 +92,10 @@ def _qualities(axis, schemes: list[dict], key: str) -> None:
     groups = [
         ("plain", f"plain ({sampling_part.CHAIN})", (BLACK, "*", "none")),
         ("fast", "the same chain, texts that changed", (ORANGE, "D", "none")),
+        ("half", "that with 16-bit products", (ORANGE, "s", "none")),
         ("corrected", "corrected", STYLES[0]),
         ("first_hitting", "first_hitting", STYLES[1]),
+        ("entropy_bounded", "entropy_bounded", STYLES[2]),
     ]
     for group, label, (colour, mark, line) in groups:
         own = [s for s in schemes if group in (s["role"], s["sampler"] if s["role"] == "scheme" else "")]
