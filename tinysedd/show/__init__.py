@@ -1,4 +1,4 @@
-"""A trajectory made visible: in a terminal, in a notebook, as a file.
+"""What there is to see: a trajectory in a terminal, a notebook, a file; and in a notebook, what a score function says.
 
     play(trajectory)                the texts settle in place in a terminal
     save(trajectory, "x.gif")       .gif, .png, .html or .txt
@@ -6,19 +6,48 @@
     animation(trajectory)           in a notebook: an animated picture
     strip(trajectory)               in a notebook: noise, half-way, text, as one still picture
 
-All of them draw what frames.py says. The picture libraries are loaded only when there is a picture to draw.
+    heatmap(log_score, x, alphabet)     all neighbours' concrete scores as a picture
+    bars(log_score, x, alphabet)        the best neighbours
+    ladder(words)                       words as a map, an edge for each pair that differs in one character
+    curve({name: points})               training curves
+
+    explore_neighbours(score, process, alphabet, text)      type a text, see its neighbours, jump to one
+    explore_noise(process, alphabet, texts)                 noise up and down
+    explore_denoising(score, process)                       write a text and see what the score says at each step
+
+What state a character is in, frames.py says. The picture libraries are loaded only when there is a picture to draw.
 """
+
+from importlib import import_module
 
 from tinysedd.show.export import save
 from tinysedd.show.player import player
 from tinysedd.show.terminal import play
 
-__all__ = ["animation", "play", "player", "save", "strip"]
+_LAZY = {
+    "pictures": ["animation", "strip"],
+    "plots": ["bars", "curve", "heatmap", "ladder"],
+    "explorers": ["explore_denoising", "explore_neighbours", "explore_noise"],
+}
+
+__all__ = [
+    "animation",
+    "bars",
+    "curve",
+    "explore_denoising",
+    "explore_neighbours",
+    "explore_noise",
+    "heatmap",
+    "ladder",
+    "play",
+    "player",
+    "save",
+    "strip",
+]
 
 
 def __getattr__(name: str):
-    if name in ("animation", "strip"):
-        from tinysedd.show import pictures
-
-        return getattr(pictures, name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(import_module(f"tinysedd.show.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
+from tinysedd.corpus import Alphabet
 from tinysedd.sampling import Trajectory
 
 GIVEN, MASKED, CHANGED, PROVISIONAL, SETTLED = MARKS = "gmcps"
@@ -33,9 +35,12 @@ class Frame:
     marks: list[str]
     left: float
     has_mask: bool
+    note: str = ""  # a caption of its own
 
     @property
     def caption(self) -> str:
+        if self.note:
+            return self.note
         what = "masked" if self.has_mask else "unsettled"
         return f"step {self.step} / {self.steps}   t = {self.time:.2f}   {100 * self.left:.0f} % {what}"
 
@@ -65,12 +70,19 @@ def frames(trajectory: Trajectory, rows: Iterable[int] | None = None, most: int 
     return [frame(before, now) for before, now in zip(shown[:1] + shown, shown)]
 
 
-def legend(frames: list[Frame]) -> list[tuple[str, str]]:
+def compared(before: Tensor, now: Tensor, mask: int | None, alphabet: Alphabet, note: str) -> Frame:
+    """A frame of texts (B, L) beside what they were before, with no step and no time."""
+    nothing = torch.zeros(now.shape[1], dtype=torch.bool)
+    pair = Trajectory(torch.stack([before, now]), torch.zeros(2), nothing, calls=0, mask=mask, alphabet=alphabet)
+    return replace(frames(pair, range(len(now)))[-1], note=note)
+
+
+def legend(frames: list[Frame], names: dict[str, str] = NAMES) -> list[tuple[str, str]]:
     """The names of the marks that occur, as texts with marks: each name looks like what it names."""
     found = set("".join("".join(frame.marks) for frame in frames))
-    names = {mark: (NAMES[mark], mark * len(NAMES[mark])) for mark in MARKS}
-    names[MASKED] = (f"{MASK} {NAMES[MASKED]}", MASKED.ljust(2 + len(NAMES[MASKED]), SETTLED))
-    return [names[mark] for mark in MARKS if mark in found]
+    shown = {mark: (names[mark], mark * len(names[mark])) for mark in MARKS}
+    shown[MASKED] = (f"{MASK} {names[MASKED]}", MASKED.ljust(2 + len(names[MASKED]), SETTLED))
+    return [shown[mark] for mark in MARKS if mark in found]
 
 
 def visible(c: str) -> str:

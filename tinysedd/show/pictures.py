@@ -56,11 +56,17 @@ def strip(trajectory: Trajectory, moments: int = 3, rows: Iterable[int] | None =
     """Some moments below each other: with 3, the noise, half-way and the text."""
     shown = frames(trajectory, rows)
     chosen = [shown[round(i * (len(shown) - 1) / max(moments - 1, 1))] for i in range(moments)]
-    images = _draw(chosen, legend(shown), only_last=True)
-    whole = Image.new("RGB", (images[0].width, sum(image.height for image in images)), PAPER)
-    for i, image in enumerate(images):
-        whole.paste(image, (0, i * image.height))
+    whole = _below(_draw(chosen, legend(shown), only_last=True))
     return Picture(_bytes(_quantize(whole), "PNG"), _alt(trajectory))
+
+
+def still_png(frames: list[Frame], legend: list[tuple[str, str]], *plots) -> bytes:
+    """Some frames, and matplotlib figures below them, as one PNG."""
+    images = [image.reduce(2) for frame in frames for image in _draw([frame], legend)]
+    for plot in plots:
+        plot.savefig(file := io.BytesIO(), format="png", dpi=100)
+        images.append(Image.open(file).convert("RGB"))
+    return _bytes(_below(images), "PNG")
 
 
 def gif(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> bytes:
@@ -85,6 +91,15 @@ def png(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> byte
 def _images(trajectory: Trajectory) -> list[Image.Image]:
     shown = frames(trajectory)
     return [_quantize(image) for image in _draw(shown, legend(shown))]
+
+
+def _below(images: list[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), PAPER)
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    return whole
 
 
 def _bytes(image: Image.Image, format: str, **options) -> bytes:

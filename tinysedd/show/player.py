@@ -9,10 +9,11 @@ import html as escaping
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from string import Template
 
 from tinysedd.sampling import Trajectory
-from tinysedd.show.frames import COLUMNS, final_text, frames, legend, paragraphs
+from tinysedd.show.frames import COLUMNS, Frame, final_text, frames, legend, paragraphs
 
 # Ink and paper are the page's own, light or dark; "just changed" brings its own pair of colours.
 STYLE = """
@@ -169,6 +170,27 @@ def html(trajectory: Trajectory, rows: Iterable[int] | None = None) -> str:
         final=escaping.escape(_final(trajectory)),
         data=data,
     )
+
+
+def still_html(frame: Frame, legend: list[tuple[str, str]]) -> str:
+    """A frame as a piece of HTML without a script: the texts with the player's marks, the caption, the legend."""
+    texts = "".join(map(_line, frame.texts, frame.marks))
+    names = "".join(_line(*name) for name in legend)
+    caption = escaping.escape(frame.caption)
+    return (
+        f'<div class="tinysedd-player"><style>{STYLE}</style><div class="grid">{texts}</div>'
+        f'<div class="caption">{caption}</div><div class="legend">{names}</div></div>'
+    )
+
+
+def _line(text: str, marks: str) -> str:
+    """A text as one span for each run of a mark, wrapped as the script's `line` wraps it."""
+    lines = []
+    for start in range(0, len(text), COLUMNS):
+        runs = groupby(zip(text[start : start + COLUMNS], marks[start:]), key=lambda pair: pair[1])
+        spans = ((mark, "".join(c for c, _ in run)) for mark, run in runs)
+        lines.append("".join(f'<span class="{mark}">{escaping.escape(part)}</span>' for mark, part in spans))
+    return f"<div>{'<br>'.join(lines)}</div>"
 
 
 def page(trajectory: Trajectory) -> str:

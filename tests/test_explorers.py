@@ -1,0 +1,409 @@
+"""The explorers: their controls do what the score says, and whatever is typed, the picture stays and nothing breaks."""
+
+import base64
+import io
+import math
+import re
+import statistics
+import time
+from collections import Counter
+from html import unescape
+from html.parser import HTMLParser
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tinysedd import Absorbing, Alphabet, Fables, LogLinear, Uniform, Words, sample
+from tinysedd.show import explore_denoising, explore_neighbours, explore_noise
+
+WORDS, FABLES = Words(), Fables()
+LETTERS = WORDS.alphabet
+UNIFORM, ABSORBING = Uniform(26), Absorbing(26)
+LINES = [FABLES.alphabet.decode(x) for x in FABLES.sample(2, torch.Generator().manual_seed(0))]
+
+
+def controls(explorer) -> dict:
+    """Everything a reader can use, by what it is called."""
+    return {control.description: control for row in explorer.widget.children[:-2] for control in row.children}
+
+
+class Picture(HTMLParser):
+    """What a reader sees of an explorer: texts and marks by their line; bars; and what the score map holds."""
+
+    def __init__(self, explorer):
+        super().__init__()
+        self.tags, self.lines, self.words, self.maps, self.label, self.open = set(), [], [], [], "", []
+        self.feed(explorer.picture.value)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.add(tag)
+        if tag == "image":
+            self.maps.append(Image.open(io.BytesIO(base64.b64decode(attributes["href"].split(",")[1]))))
+        if tag not in ("br", "image", "path"):
+            self.open.append((tag, attributes.get("class")))
+        if ("div", "grid") in self.open[:-1] and tag == "div":
+            self.lines.append(["", ""])
+        self.label = attributes.get("aria-label", self.label)
+
+    def handle_endtag(self, tag):
+        if tag not in ("image", "path"):
+            assert self.open.pop()[0] == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+
+    def handle_data(self, data):
+        if self.open and ("div", "grid") in self.open and self.open[-1][0] == "span":
+            self.lines[-1][0] += data
+            self.lines[-1][1] += self.open[-1][1] * len(data)
+        elif self.open and self.open[-1][0] != "style":
+            self.words.append(data)
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """The colours (L, S, 4) of the whole map."""
+        return torch.cat([torch.tensor(np.asarray(image)) for image in self.maps], 1).transpose(0, 1).int()
+
+
+def said(explorer) -> str:
+    return unescape(re.sub("<.*?>", "", explorer.message.value))
+
+
+def exact(process, text: str, sigma: float) -> dict[str, float]:
+    """The ratio of each neighbour of a text of Words to it, from the table p_sigma."""
+    p, x = WORDS.noised(process, sigma), ["abcdefghijklmnopqrstuvwxyz_".index(c) for c in text]
+    ratios = {}
+    for i in range(3):
+        for y in range(process.num_states):
+            if y != x[i] and process.mask in (None, x[i]):
+                ratios[text[:i] + (LETTERS.characters + "_")[y] + text[i + 1 :]] = float(
+                    p[tuple(y if j == i else x[j] for j in range(3))] / p[tuple(x)]
+                )
+    return ratios
+
+
+def neighbours(text="cat", process=UNIFORM, sigma=0.5):
+    return explore_neighbours(WORDS.score(process), process, LETTERS, text, sigma=sigma)
+
+
+# Neighbours
+
+
+@pytest.mark.parametrize("text, process", [("cat", UNIFORM), ("xqz", UNIFORM), ("c__", ABSORBING), ("___", ABSORBING)])
+def test_best_jump_goes_where_the_table_says(text, process):
+    explorer = neighbours(text, process)
+    for sigma in (0.5, 0.05, 3.0):
+        controls(explorer)["Total noise σ"].value = sigma
+        ratios = exact(process, text, controls(explorer)["Total noise σ"].value)
+        controls(explorer)["Jump to the best neighbour"].click()
+        text, before = controls(explorer)["Text"].value, text
+        assert ratios[text] == pytest.approx(max(ratios.values()), rel=1e-5) and not explorer.message.value
+        [[shown, marks]] = Picture(explorer).lines
+        assert shown == text.replace("_", "·")
+        assert [mark == "c" for mark in marks] == [a != b for a, b in zip(text, before)]
+        if process.mask and "_" not in text:
+            break
+
+
+def test_random_jump_takes_neighbours_in_proportion_to_their_ratios(chance):
+    explorer, ratios = neighbours("cat"), exact(UNIFORM, "cat", 0.5)
+    use = controls(explorer)
+    seen = Counter()
+    for _ in range(400):
+        use["Jump at random"].click()
+        seen[use["Text"].value] += 1
+        use["Back"].click()
+        assert use["Text"].value == "cat"
+    assert set(seen) <= set(ratios)
+    counts, weights = torch.tensor([seen[word] for word in ratios]), torch.tensor(list(ratios.values()))
+    assert chance(counts, weights) > 1e-4
+
+
+def test_picture_shows_the_ratios_and_only_a_possible_jump_has_a_colour():
+    picture, ratios = Picture(neighbours("c_t", ABSORBING)), exact(ABSORBING, "c_t", 0.5)
+    words = [word for word, ratio in ratios.items() if ratio > 0]
+    coloured = (picture.pixels[..., 3] > 0).nonzero().tolist()
+    squares = [[0, 2], [1, 26], [2, 19]]
+    assert sorted(coloured) == sorted(squares + [[1, ord(word[1]) - 97] for word in words])
+    best = max(ratios, key=ratios.get)
+    assert picture.label.endswith(f"best neighbour c[{best[1]}]t, ratio {ratios[best]:.3g}")
+    brightness = picture.pixels[1, :26, :3].sum(-1)
+    assert brightness.argmax() == ord(best[1]) - 97
+    for word in words:
+        assert picture.words[picture.words.index(f"c[{word[1]}]t") + 1] == f"{ratios[word]:.3g}"
+
+
+def test_back_leads_back_through_all_texts_and_no_further():
+    explorer = neighbours("cat")
+    use = controls(explorer)
+    use["Text"].value = "dog"
+    use["Jump to the best neighbour"].click()
+    use["Text"].value = "way"
+    way = []
+    for _ in range(4):
+        use["Back"].click()
+        way.append(use["Text"].value)
+    assert way[1:] == ["dog", "cat", "cat"] and len(way[0]) == 3 and way[0] != "dog"
+    assert "first text" in said(explorer)
+
+
+@pytest.mark.parametrize(
+    "typed, message",
+    [("ca", "2 characters; here it must have 3"), ("c4t", "'4' at position 1"), ("c_t", "mask"), ("", "0 characters")],
+)
+def test_what_is_mistyped_is_said_and_the_picture_stays(typed, message):
+    explorer = neighbours("cat")
+    use, before = controls(explorer), explorer.picture.value
+    use["Text"].value = typed
+    assert message in said(explorer) and explorer.picture.value == before
+    use["Back"].click()
+    assert use["Text"].value == "cat" and not explorer.message.value
+    use["Text"].value = typed
+    use["Text"].value = "dog"
+    assert not explorer.message.value and Picture(explorer).lines[0][0] == "dog"
+
+
+def test_where_no_jump_is_possible_it_says_so():
+    explorer = neighbours("cat", ABSORBING)  # nothing is masked
+    for name in ("Jump to the best neighbour", "Jump at random"):
+        controls(explorer)[name].click()
+        assert "no jump from here" in said(explorer) and controls(explorer)["Text"].value == "cat"
+    assert Picture(explorer).label.endswith("no neighbour is possible")
+
+
+def test_an_error_in_a_score_function_is_said():
+    def score(x, sigma):
+        if sigma > 1:
+            raise RuntimeError("shapes <3> do not fit")
+        return WORDS.score(UNIFORM)(x, sigma)
+
+    explorer = explore_neighbours(score, UNIFORM, LETTERS, "cat")
+    controls(explorer)["Total noise σ"].value = 2.0
+    assert (
+        "RuntimeError: shapes &lt;3&gt; do not fit" in explorer.message.value and Picture(explorer).lines[0][0] == "cat"
+    )
+
+
+def test_text_cannot_become_html():
+    alphabet, text = Alphabet("<>&\"'b\n /"), "<b>&\"'\n</b>"
+    process = Uniform(len(alphabet))
+
+    def score(x, sigma):
+        return torch.zeros(*x.shape, len(alphabet), dtype=torch.float64).scatter(-1, x[..., None], 0.0)
+
+    explorer = explore_neighbours(score, process, alphabet, text)
+    picture = Picture(explorer)
+    assert picture.lines == [[text.replace("\n", "⏎"), "s" * len(text)]]
+    assert "b" not in picture.tags and "[>]b>&\"'⏎</b>" in picture.label and "[>]b>&\"'⏎</b>" in picture.words
+    controls(explorer)["Text"].value = "<script>"
+    assert "<script>" not in explorer.message.value
+    assert Picture(explore_noise(process, alphabet, [text])).tags <= picture.tags
+
+
+def test_a_text_with_line_breaks_can_be_typed():
+    alphabet = Alphabet("\nab")
+    explorer = explore_neighbours(lambda x, sigma: torch.zeros(*x.shape, 3), Uniform(3), alphabet, "a\nb")
+    assert controls(explorer)["Text"].value == "a⏎b"
+    controls(explorer)["Text"].value = "⏎⏎b"
+    assert not explorer.message.value and Picture(explorer).lines[0][0] == "⏎⏎b"
+
+
+# Noise
+
+
+def noised(explorer, t: float) -> list[list[str]]:
+    controls(explorer)["Time t"].value = t
+    return Picture(explorer).lines
+
+
+@pytest.mark.parametrize("process", [Absorbing, Uniform])
+def test_more_time_only_adds_noise(process):
+    explorer = explore_noise(process(len(FABLES.alphabet)), FABLES.alphabet, LINES)
+    hit, shown = set(), {}
+    for t in [0.0, 0.1, 0.11, 0.3, 0.5, 0.8, 1.0]:
+        lines = noised(explorer, t)
+        now = {(row, i) for row, (_, marks) in enumerate(lines) for i, mark in enumerate(marks) if mark != "s"}
+        assert hit <= now and all(lines[row][0][i] == c for (row, i), c in shown.items())
+        hit, shown = now, {(row, i): lines[row][0][i] for row, i in now}
+        assert abs(len(hit) / 128 - t) < 0.16  # four standard errors
+        assert all(
+            text[i] == LINES[row][i] for row, (text, _) in enumerate(lines) for i in range(64) if (row, i) not in hit
+        )
+    assert len(hit) > 120
+
+
+def test_both_processes_hit_the_same_characters_and_say_how_many():
+    absorbing, uniform = Absorbing(len(FABLES.alphabet)), Uniform(len(FABLES.alphabet))
+    explorer = explore_noise(absorbing, FABLES.alphabet, LINES, other=uniform)
+    lines = Picture(explorer).lines
+    masked, changed = ("".join(marks for _, marks in half) for half in (lines[:2], lines[2:]))
+    assert (
+        all(a == "m" for a, b in zip(masked, changed) if b == "c") and changed.count("c") > 0.8 * masked.count("m") > 20
+    )
+    sigma = float(LogLinear().total(0.3))
+    share = f"{100 * masked.count('m') / 128:.0f} %"
+    assert f"Absorbing   σ = {sigma:.2f}   chance to be hit 30 %   changed {share}" in Picture(explorer).words
+
+
+def test_new_noise_is_other_noise_and_a_seed_repeats_it():
+    first, second = (explore_noise(ABSORBING, LETTERS, ["cat" * 20]) for _ in range(2))
+    before = noised(first, 0.5)
+    assert before == noised(second, 0.5)
+    controls(first)["New noise"].click()
+    assert Picture(first).lines != before
+    assert Picture(first).lines == noised(explore_noise(ABSORBING, LETTERS, ["cat" * 20], seed=1), 0.5)
+
+
+def test_texts_of_two_lengths_are_refused():
+    with pytest.raises(ValueError, match="one length"):
+        explore_noise(UNIFORM, LETTERS, ["cat", "ant", "lion"])
+
+
+# Denoising
+
+
+@pytest.mark.parametrize("process", [ABSORBING, UNIFORM], ids=["absorbing", "uniform"])
+def test_each_step_shows_the_text_the_jump_and_the_score_there_and_then(process):
+    score = WORDS.score(process)
+    explorer = explore_denoising(score, process, steps=6, seed=3)
+    written = sample(score, process, length=3, steps=6, generator=torch.Generator().manual_seed(3))
+    for step in range(7):
+        controls(explorer)["Step"].value = step
+        picture, words = Picture(explorer), " ".join(Picture(explorer).words)
+        assert picture.lines[0][0] == written.texts_at(step)[0].replace("_", "·")
+        x, t = written.states[step], written.times[step]
+        log_score = score(x, process.schedule.total(t.clamp(min=1e-3))[None].float())[0]
+        assert ((picture.pixels[..., 3] > 0) == (log_score > -torch.inf)).all()
+        order = log_score.flatten().clamp(min=-50).argsort()
+        assert picture.pixels[..., :3].sum(-1).flatten()[order[-1]] == picture.pixels[..., :3].sum(-1).max()
+        for i in range(3) if step else []:
+            old, new = (written.texts_at(k)[0][i].replace("_", "·") for k in (step - 1, step))
+            assert (f"position {i}: {old} → {new}" in words) == (old != new)
+    assert "pure noise" not in words
+
+
+def test_write_draws_what_the_controls_ask_for():
+    process = Absorbing(len(FABLES.alphabet))
+    explorer = explore_denoising(FABLES.score(process), process, steps=8, world=FABLES)
+    use, prompt = controls(explorer), "in came a _____, proud as a duck. it jogged. out went the _____."
+    use["Prompt"].value, use["Seed"].value, use["Sampler"].value, use["Steps"].value = prompt, 7, "first_hitting", 10
+    use["Write"].click()
+    assert use["Step"].max == 10 and not explorer.message.value
+    use["Step"].value = 10
+    text, marks = Picture(explorer).lines[0]
+    assert marks.count("g") == prompt.replace("_", "").__len__() and FABLES.diagnose(text) is None
+    expected = sample(FABLES.score(process), process, prompt=prompt, steps=10, sampler="first_hitting",
+                      generator=torch.Generator().manual_seed(7))  # fmt: skip
+    assert text == expected.texts[0]
+    p = FABLES.log_prob(FABLES.alphabet.encode(text)[None]).exp().item()
+    assert f"✓ in this world, once in {1 / p:,.0f} texts" in Picture(explorer).words
+
+
+def test_fewer_steps_than_the_slider_stands_at():
+    explorer = explore_denoising(WORDS.score(ABSORBING), ABSORBING, steps=20)
+    use = controls(explorer)
+    use["Step"].value, use["Steps"].value = 20, 2
+    use["Write"].click()
+    assert use["Step"].value == use["Step"].max == 2 and not explorer.message.value
+    assert "step 2 / 2" in explorer.picture.value
+
+
+def test_the_world_says_what_is_wrong():
+    process = Uniform(len(FABLES.alphabet))
+    explorer = explore_denoising(FABLES.score(process), process, world=FABLES, steps=2, prompt="zzzz")
+    controls(explorer)["Step"].value = 2
+    place, reason = FABLES.diagnose(Picture(explorer).lines[0][0])
+    assert f"✗ never in this world; position {place}: {reason}" in Picture(explorer).words
+
+
+def test_a_bad_prompt_is_said_and_the_text_stays():
+    explorer = explore_denoising(WORDS.score(ABSORBING), ABSORBING)
+    use, before = controls(explorer), Picture(explorer).lines
+    for prompt, message in [("cats", "4 characters; there is room for 3"), ("c4_", "'4' at position 1")]:
+        use["Prompt"].value = prompt
+        use["Write"].click()
+        assert message in said(explorer) and Picture(explorer).lines == before
+    use["Step"].value = 0
+    assert Picture(explorer).lines[0][0] == "···" and not explorer.message.value
+
+
+def test_only_samplers_that_fit_are_offered():
+    offered = controls(explore_denoising(WORDS.score(UNIFORM), UNIFORM))["Sampler"].options
+    assert offered == ("euler", "tweedie")
+    assert "first_hitting" in controls(explore_denoising(WORDS.score(ABSORBING), ABSORBING))["Sampler"].options
+    with pytest.raises(ValueError, match="'first_hitting' is no sampler for Uniform: take one of euler, tweedie"):
+        explore_denoising(WORDS.score(UNIFORM), UNIFORM, sampler="first_hitting")
+
+
+def test_a_score_is_asked_once_for_each_step_that_is_looked_at():
+    calls = []
+
+    def score(x, sigma):
+        calls.append(float(sigma[0]))
+        return WORDS.score(ABSORBING)(x, sigma)
+
+    explorer = explore_denoising(score, ABSORBING, alphabet=LETTERS, length=3, steps=10)
+    step = controls(explorer)["Step"]
+    step.value = 2
+    calls.clear()
+    for value in (3, 2, 3, 2, 3):
+        step.value = value
+    assert calls == pytest.approx([float(LogLinear().total(0.7))])
+
+
+# All
+
+
+def explorers() -> dict:
+    fables = Uniform(len(FABLES.alphabet))
+    return {
+        "neighbours": lambda: neighbours("cat"),
+        "masked neighbours": lambda: neighbours("c_t", ABSORBING),
+        "fables": lambda: explore_neighbours(FABLES.score(fables), fables, FABLES.alphabet, LINES[0]),
+        "noise": lambda: explore_noise(Absorbing(len(FABLES.alphabet)), FABLES.alphabet, LINES, other=fables),
+        "denoising": lambda: explore_denoising(FABLES.score(fables), fables, world=FABLES),
+    }
+
+
+@pytest.mark.parametrize("name", explorers())
+def test_an_explorer_shows_itself_also_without_a_kernel(name):
+    bundle = explorers()[name]()._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    image = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).convert("L")
+    assert 300 < image.width <= 900 and image.getextrema()[0] < 100 and image.getextrema()[1] == 255
+    assert len(bundle["image/png"]) < 120_000
+
+
+@pytest.mark.parametrize("name", explorers())
+def test_controls_are_named_and_stay_the_same_so_that_the_focus_stays(name):
+    explorer = explorers()[name]()
+    before = controls(explorer)
+    assert "" not in before and len(before) == sum(len(row.children) for row in explorer.widget.children[:-2])
+    for control in before.values():
+        if isinstance(control, ipywidgets.Button):
+            control.click()
+    assert list(controls(explorer).values()) == list(before.values())
+    assert Picture(explorer).lines
+
+
+@pytest.mark.parametrize("name, control", [("neighbours", "Total noise σ"), ("fables", "Total noise σ"),
+                                           ("noise", "Time t"), ("denoising", "Step")])  # fmt: skip
+def test_a_slider_step_takes_no_longer_than_a_hand_can_feel(name, control):
+    explorer = explorers()[name]()
+    slider, seconds = controls(explorer)[control], []
+    for i in range(1, 8):
+        before, started = explorer.picture.value, time.process_time()
+        slider.value = i if control == "Step" else i / 10
+        seconds.append(time.process_time() - started)
+        assert explorer.picture.value != before and not explorer.message.value
+    assert statistics.median(seconds) < 0.1 and len(explorer.picture.value) < 100_000
+
+
+def test_noise_levels_are_total_noise():
+    assert math.isclose(controls(neighbours(sigma=0.2))["Total noise σ"].value, 0.2, rel_tol=0.03)
