@@ -1,5 +1,6 @@
 """The pictures of a trajectory: what state each character is in, and that every medium shows it whole and safely."""
 
+import dataclasses
 import io
 import json
 import re
@@ -74,6 +75,14 @@ def test_states_of_a_uniform_trajectory():
 
 def test_a_character_that_comes_back_was_not_settled_before():
     assert frames(by_hand(["a"], ["b"], ["a"], mask=False))[0].marks == [PROVISIONAL]
+
+
+def test_where_time_goes_up_a_character_is_as_it_was_until_noise_changes_it():
+    film = by_hand(["abba"], ["#bba"], ["#bab"], ["#bbb"])
+    film = dataclasses.replace(film, times=torch.linspace(0, 1, 4))
+    assert [f.marks for f in frames(film)] == [["ssss"], ["msss"], ["mscc"], ["mscp"]]
+    assert [f.left for f in frames(film)] == [0, 0.25, 0.75, 0.5]
+    assert dict(legend(frames(film)))["as it was"] == SETTLED * 9
 
 
 def test_a_true_underscore_or_dot_is_no_mask():

@@ -48,7 +48,7 @@ class Absorbing:
 
     def rate_matrix(self) -> Tensor:
         """Q (S, S), float64."""
-        Q = -torch.eye(self.num_states, dtype=torch.float64)
+        Q = torch.zeros(self.num_states, self.num_states, dtype=torch.float64).fill_diagonal_(-1)
         Q[:, self.mask] += 1
         return Q
 
