@@ -115,7 +115,7 @@ def test_random_jump_takes_neighbours_in_proportion_to_their_ratios(chance):
     explorer, ratios = neighbours("cat"), exact(UNIFORM, "cat", 0.5)
     use = controls(explorer)
     seen = Counter()
-    for _ in range(400):
+    for _ in range(200):
         use["Jump at random"].click()
         seen[use["Text"].value] += 1
         use["Back"].click()

@@ -25,7 +25,7 @@ STYLE = """
 .tinysedd-player .m { font-weight: bold; }
 .tinysedd-player .c { font-weight: bold; color: #000; background: #e69f00; outline: 1px solid currentColor; }
 .tinysedd-player .p { font-style: italic; text-decoration: underline dotted 1px; text-underline-offset: 3px; }
-.tinysedd-player .controls:not([hidden]) { display: flex; flex-wrap: wrap; gap: 0.5em; align-items: center;
+.tinysedd-player .controls { display: flex; flex-wrap: wrap; gap: 0.5em; align-items: center;
   margin: 0.5em 0; }
 .tinysedd-player button { font: inherit; min-width: 5em; padding: 0.1em 0.6em; }
 .tinysedd-player input { flex: 1 1 12em; max-width: 24em; }
@@ -34,8 +34,18 @@ STYLE = """
 .tinysedd-player pre { white-space: pre-wrap; overflow-wrap: anywhere; color: inherit; background: none; }
 """
 
+# Only the script makes them: where none may run, there is the final text and no button that does nothing.
+CONTROLS = """<div class="grid" aria-live="off"></div>
+<div class="controls">
+<button type="button">Play</button><button type="button">Back</button><button type="button">Forward</button>
+<input type="range" min="0" max="$last" value="$last" step="1" aria-label="Step">
+<span class="caption"></span>
+</div>
+<div class="legend"></div>"""
+
 # A page may hold this player several times, and a notebook runs a cell again: every root that has no life yet gets it.
-SCRIPT = """
+SCRIPT = (
+    """
 (() => {
   const data = $data;
   const slow = matchMedia("(prefers-reduced-motion: reduce)");
@@ -58,6 +68,9 @@ SCRIPT = """
   for (const root of document.querySelectorAll('[data-trajectory="$key"]:not([data-alive])')) {
     root.dataset.alive = "";
     const find = (name) => root.querySelector(name);
+    find("details").insertAdjacentHTML("beforebegin", `"""
+    + CONTROLS
+    + """`);
     const [play, back, forward] = root.querySelectorAll("button");
     const slider = find("input");
     const last = data.frames.length - 1;
@@ -89,12 +102,12 @@ SCRIPT = """
     for (const element of root.querySelectorAll("button, input, summary")) {
       element.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes the arrow keys for itself
     }
-    for (const part of [".grid", ".controls", ".legend"]) find(part).hidden = false;
     find("details").open = false;
     show(last);
   }
 })();
 """
+)
 
 PLAYER = Template(
     """<div class="tinysedd-player" data-trajectory="$key" role="group"
@@ -102,13 +115,6 @@ PLAYER = Template(
 <style>"""
     + STYLE
     + """</style>
-<div class="grid" aria-live="off" hidden></div>
-<div class="controls" hidden>
-<button type="button">Play</button><button type="button">Back</button><button type="button">Forward</button>
-<input type="range" min="0" max="$last" value="$last" step="1" aria-label="Step">
-<span class="caption"></span>
-</div>
-<div class="legend" hidden></div>
 <details open><summary>Final text</summary><pre>$final</pre></details>
 <script>"""
     + SCRIPT

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tinysedd.corpus import Alphabet
 from tinysedd.show.frames import COLUMNS, MASK, visible
+from tinysedd.train import Point
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"]  # Okabe and Ito's
 LINES, MARKERS = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))], "osD^vP"
@@ -23,6 +24,7 @@ STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "fi
 SHORT = 16  # characters; the columns of a short text are wide
 DECADES = 6  # that the colours of a heat map cover at most, from the top
 AROUND = 12  # characters shown on each side of a change in a long text
+WORD_BOX = (0.55, 0.36)  # inches that a word in a ladder takes
 SPACE = "␣"
 
 
@@ -56,7 +58,7 @@ def heatmap(
         fig.colorbar(mesh, ax=axes, label="log10 of p(neighbour) / p(text)", pad=0.02, aspect=30,
                      extend="min" if cut else "neither", ticks=range(low, high + 1))  # fmt: skip
         square = Patch(facecolor="none", edgecolor="black", label="the text itself: ratio 1")
-        undefined = " (or 0/0)" * any(np.isnan(m).any() for m in maps)
+        undefined = " (or p(text) = 0)" * any((np.isnan(m) | (m == np.inf)).any() for m in maps)
         blank = Patch(facecolor="white", edgecolor="#bbb", hatch="/////", label=f"ratio 0: log10 is −inf{undefined}")
         fig.legend(handles=[square, blank], loc="outside lower left", ncols=2 if width > 5 else 1, fontsize=8)
     return _once(fig)
@@ -80,7 +82,7 @@ def _panel(ax, m: np.ndarray, x: list[int], alphabet: Alphabet, start: int, low:
     ax.tick_params("x", pad=9)
     ax.tick_params("x", which="minor", length=0, pad=11)
     for label in [*ax.get_xticklabels(), *ax.get_yticklabels()]:
-        label.set(family="monospace", size=8 if columns > SHORT or S > 27 else 9, parse_math=False)
+        label.set(family="monospace", size=8 if columns > SHORT or S > 27 else 9)
     for label in ax.get_xticklabels():
         label.set_va("baseline")
     ax.set(xlim=(0, columns), ylim=(S, 0), ylabel="becomes")
@@ -125,7 +127,7 @@ def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, tit
 
 
 def neighbours(log_score: Tensor, x: Tensor, alphabet: Alphabet, top: int) -> list[tuple[str, float]]:
-    """The best neighbours, the change in brackets as in c[o]t, and their ratios; none with the ratio 0 or an undefined one.
+    """The best neighbours, the change in brackets as in c[o]t, and their ratios; none with the ratio 0.
 
     Of a long text there is only the part around the change, after the number of its position.
     """
@@ -155,18 +157,18 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
     letters = np.array([list(word) for word in words])  # (W, L)
     apart = (letters[:, None] != letters).sum(-1)  # (W, W): Hamming distances
     width, height = 8, 3 + min(len(words), 60) / 20
-    place, way = _layout(apart == 1, width - 1, height - 1), [words.index(word) for word in highlight]
+    way, edges = [words.index(word) for word in highlight], np.argwhere(np.triu(apart == 1))
+    strokes = np.array([*zip(way, way[1:])], dtype=int).reshape(-1, 2)
+    place = _layout(apart == 1, strokes, width - 1, height - 1)
     with plt.rc_context(STYLE):
         fig, ax = plt.subplots(figsize=(width, height))
-        edges = [place[pair] for pair in np.argwhere(np.triu(apart == 1))]
-        ax.add_collection(LineCollection(edges, colors="#999999", linewidths=0.8, zorder=1))
-        for pair in zip(way, way[1:]):
-            ax.plot(*place[list(pair)].T, "-" if apart[pair] <= 1 else ":", color=COLOURS[1], linewidth=3, zorder=2)
+        ax.add_collection(LineCollection(place[edges], colors="#999999", linewidths=0.8, zorder=1))
+        for i, j in strokes:
+            ax.plot(*place[[i, j]].T, "-" if apart[i, j] <= 1 else ":", color=COLOURS[1], linewidth=3, zorder=2)
         for i, (word, spot) in enumerate(zip(words, place)):
-            style = {"family": "monospace", "weight": "bold" if i in way else "normal", "parse_math": False}
-            edge = COLOURS[1] if i in way else "#999999"
-            box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": edge}
-            ax.text(*spot, word, ha="center", va="center", bbox=box, zorder=3, **style)
+            colour, weight = (COLOURS[1], "bold") if i in way else ("#999999", "normal")
+            box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour}
+            ax.text(*spot, word, ha="center", va="center", family="monospace", weight=weight, bbox=box, zorder=3)
             if i in way:
                 steps = ",".join(str(step) for step, node in enumerate(way) if node == i)
                 disc = {"boxstyle": "circle,pad=0.15", "color": COLOURS[1]}
@@ -178,10 +180,11 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
     return _once(fig)
 
 
-def _layout(edges: np.ndarray, width: float, height: float, label: tuple[float, float] = (0.55, 0.36)) -> np.ndarray:
+def _layout(edges: np.ndarray, strokes: np.ndarray, width: float, height: float) -> np.ndarray:
     """Places (W, 2) in inches for the nodes of a graph (W, W): as far apart on paper as it is along the edges.
 
-    Stress majorisation (Gansner, Koren, North, 2004) from a fixed start; then labels that overlap are pushed apart.
+    Stress majorisation (Gansner, Koren, North, 2004) from a fixed start; then words are pushed from where they overlap
+    each other or a stroke: (K, 2), the numbers of its ends.
     """
     steps = np.where(edges, 1.0, np.inf)
     np.fill_diagonal(steps, 0)
@@ -199,8 +202,12 @@ def _layout(edges: np.ndarray, width: float, height: float, label: tuple[float, 
     for _ in range(100):
         place = (place - place.min(0)) / (np.ptp(place, axis=0) + 1e-9) * [width, height]
         gap = place[:, None] - place
-        overlap = np.clip(label - abs(gap), 0, None).prod(-1) - np.prod(label) * np.eye(len(place)) > 1e-9
-        place = place + 0.05 * (overlap[..., None] * np.sign(gap)).sum(1)
+        overlap = (abs(gap) < WORD_BOX).all(-1)
+        start, line = place[strokes[:, :1]], place[strokes[:, 1:]] - place[strokes[:, :1]]  # (K, 1, 2)
+        along = ((place - start) * line).sum(-1, keepdims=True) / ((line**2).sum(-1, keepdims=True) + 1e-9)
+        off = place - start - along.clip(0, 1) * line  # (K, W, 2): from the nearest point of each stroke
+        near = (abs(off) < np.array(WORD_BOX) / 2).all(-1)
+        place = place + 0.05 * (overlap[..., None] * np.sign(gap)).sum(1) + 0.2 * (near[..., None] * off).sum(0)
     return place
 
 
@@ -219,7 +226,7 @@ def curve(
     with plt.rc_context(STYLE):
         fig, ax = plt.subplots(figsize=(8, 4))
         for i, (name, points) in enumerate(lines.items()):
-            points = [p if isinstance(p, tuple) else (getattr(p, x), p.bound, p.standard_error) for p in points]
+            points = [(getattr(p, x), p.bound, p.standard_error) if isinstance(p, Point) else p for p in points]
             xs, ys, *errors = np.array(points, dtype=float).T
             style = {"color": COLOURS[i % 6], "linestyle": LINES[i % 6], "marker": MARKERS[i % 6], "markersize": 4}
             ax.plot(xs, ys, label=name, **style)
