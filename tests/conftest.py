@@ -1,6 +1,12 @@
 """What the core is held against: definitions written out, by enumeration, in float64; no formula of the package's."""
 
+import os
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # two tests at a time: a core for each, also for what they start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from tinysedd.process import Absorbing

@@ -182,6 +182,7 @@ def sample(
     score     any score function (x, sigma) -> log_score; where it has .alphabet and .length, these are the defaults
     length    characters a text
     prompt    text with _ for each free character; free to the end where it is shorter than length
+              (under Uniform the score still takes it for noise, and the rest comes out a little wrong: notebook 07)
     steps     steps of the sampler; the last one always takes all the noise that is left
     sampler   a name in SAMPLERS, or a function like those
     ValueError says what is missing, too long, or not in the alphabet.

@@ -1,0 +1,29 @@
+"""What a reader uses or looks at has a name for those who do not see it, and nothing moves by itself."""
+
+import pytest
+
+from .test_lab import NOTEBOOKS
+
+# Left out: pictures that a cell puts out as a PNG. JupyterLab and nbconvert do not show their alt text.
+NAMELESS = """() => {
+  const find = (what) => [...document.querySelectorAll(what)]
+    .filter((element) => element.closest(".jp-OutputArea-output, .tinysedd-player") && element.checkVisibility());
+  const named = (element) => element.ariaLabel || element.title || element.labels?.length;
+  return [
+    ...find("button").filter((element) => !element.textContent.trim() && !named(element)),
+    ...find("input, select, textarea, [role=img]").filter((element) => !named(element)),
+    ...find("img:not(.jp-RenderedImage img)").filter((element) => !element.alt),
+  ].map((element) => element.outerHTML.slice(0, 200));
+}"""
+MOVING = """() => document.getAnimations().map((animation) => animation.effect.target)
+    .concat(...document.querySelectorAll("[autoplay], marquee"))
+    .filter((element) => element.closest(".jp-OutputArea-output, .tinysedd-player"))
+    .map((element) => element.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("place", [*NOTEBOOKS, "exported", "saved"])
+def test_everything_has_a_name_and_nothing_moves(place, request):
+    page = request.getfixturevalue("lab")(place) if place in NOTEBOOKS else request.getfixturevalue(place)
+    assert page.locator("button:visible").count() > 0
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(MOVING) == []

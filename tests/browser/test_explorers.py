@@ -1,0 +1,154 @@
+"""The explorers in JupyterLab, by keyboard, by mouse and by typing: Python computes, and what is seen follows."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from .needs import Locator, Page, expect
+
+
+class Explorer:
+    """The first explorer of a page that has a certain button."""
+
+    def __init__(self, page: Page, button: str):
+        with_button = page.locator(".widget-vbox").filter(has=page.get_by_role("button", name=button, exact=True))
+        self.root = with_button.first
+        self.picture = self.root.locator(".widget-html").last
+        self.text, self.caption = self.picture.locator(".grid").first, self.picture.locator(".caption").first
+        self.alert = self.root.get_by_role("alert")
+        expect(self.text).to_be_visible()
+
+    def button(self, name: str) -> Locator:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def slider(self, label: str) -> Locator:
+        return self.root.locator(".widget-slider").filter(has_text=label)
+
+    def press(self, label: str, key: str, value: str | None = None):
+        """A key on a slider, which then says that value."""
+        self.slider(label).locator(".noUi-handle").press(key)
+        if value is not None:
+            expect(self.slider(label).locator(".widget-readout")).to_have_text(value)
+
+    def click_middle(self, label: str):
+        self.slider(label).locator(".noUi-base").click()
+
+    def type(self, label: str, text: str):
+        self.root.get_by_label(label, exact=True).fill(text)
+        self.root.get_by_label(label, exact=True).press("Enter")
+
+    def changes(self, action: Callable, *arguments):
+        """Whether an action changes what the picture says."""
+        before = self.picture.inner_text()
+        expect(self.picture).to_have_text(before, use_inner_text=True)
+        action(*arguments)
+        expect(self.picture).not_to_have_text(before, use_inner_text=True)
+
+
+@pytest.fixture(scope="module")
+def neighbours(lab) -> Explorer:
+    return Explorer(lab("02_hamming_neighbours"), "Jump at random")
+
+
+@pytest.fixture(scope="module")
+def noise(lab) -> Explorer:
+    return Explorer(lab("03_forward_noising"), "New noise")
+
+
+@pytest.fixture(scope="module")
+def denoising(lab) -> Explorer:
+    return Explorer(lab("06_reverse_denoising"), "Write")
+
+
+def test_neighbours_follow_the_noise_level(neighbours):
+    neighbours.changes(neighbours.press, "σ", "End", "10.0")
+    neighbours.changes(neighbours.press, "σ", "Home", "0.00100")
+    neighbours.press("σ", "ArrowRight", "0.00105")
+    neighbours.changes(neighbours.click_middle, "σ")
+
+
+def test_neighbours_can_be_jumped_to(neighbours):
+    neighbours.press("σ", "End")  # where every neighbour has a score
+    first = neighbours.text.text_content()
+    for jump in ("Jump to the best neighbour", "Jump at random"):
+        neighbours.button(jump).click()
+        expect(neighbours.text).not_to_have_text(first)
+        expect(neighbours.root.get_by_label("Text")).to_have_value(neighbours.text.text_content())
+        neighbours.button("Back").click()
+        expect(neighbours.text).to_have_text(first)
+        expect(neighbours.root.get_by_label("Text")).to_have_value(first)
+
+
+def test_neighbours_of_a_text_that_was_typed(neighbours):
+    first = neighbours.text.text_content()
+    other = first[:-1] + ("b" if first.endswith("a") else "a")
+    neighbours.type("Text", other)
+    expect(neighbours.text).to_have_text(other)
+    neighbours.type("Text", other + "a")
+    expect(neighbours.alert).to_contain_text(f"{len(other) + 1} characters")
+    expect(neighbours.text).to_have_text(other)
+    neighbours.type("Text", first)
+    expect(neighbours.text).to_have_text(first)
+    expect(neighbours.alert).to_have_count(0)
+
+
+def test_noise_follows_the_time(noise):
+    hit = noise.picture.locator(".grid .c, .grid .m")  # characters that are changed or masked
+    noise.press("Time", "Home", "0.00")
+    expect(hit).to_have_count(0)
+    noise.press("Time", "ArrowRight", "0.01")
+    noise.changes(noise.press, "Time", "End", "1.00")
+    expect(hit).not_to_have_count(0)
+    noise.changes(noise.click_middle, "Time")
+    expect(noise.slider("Time")).to_contain_text("0.50")
+
+
+def test_noise_is_drawn_anew(noise):
+    noise.press("Time", "End")
+    noise.changes(noise.click_middle, "Time")
+    clean_and_noise = noise.text.text_content()
+    noise.button("New noise").press("Enter")
+    expect(noise.text).not_to_have_text(clean_and_noise)
+
+
+def test_denoising_goes_step_by_step(denoising):
+    for key, step in [("Home", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)]:
+        denoising.press("Step", key, str(step))
+        expect(denoising.caption).to_have_text(re.compile(f"^step {step} / "))
+    noise = denoising.text.text_content()
+    denoising.press("Step", "End")
+    expect(denoising.caption).to_have_text(re.compile(r"^step (\d+) / \1 "))
+    expect(denoising.text).not_to_have_text(noise)
+    denoising.changes(denoising.click_middle, "Step")
+
+
+def test_denoising_keeps_the_prompt(denoising):
+    for prompt in "ba":
+        denoising.type("Prompt", prompt)
+        denoising.button("Write").click()
+        expect(denoising.text).to_have_text(re.compile(f"^{prompt}"))
+    denoising.press("Step", "End")
+    expect(denoising.caption).to_have_text(re.compile(r"^step (\d+) / \1 "))
+    expect(denoising.text).to_have_text(re.compile("^a"))
+    denoising.type("Prompt", "ß")
+    denoising.button("Write").click()
+    expect(denoising.alert).to_contain_text("ß")
+
+
+def test_denoising_takes_steps_seed_and_sampler(denoising):
+    denoising.type("Prompt", "")
+    denoising.type("Steps", "16")
+    denoising.button("Write").press("Space")
+    expect(denoising.caption).to_contain_text(" / 16 ")
+    denoising.press("Step", "End", "16")
+    expect(denoising.caption).to_contain_text("step 16 / 16 ")
+    for label, choose in [
+        ("Seed", lambda box: box.fill("12345")),
+        ("Sampler", lambda box: box.select_option("corrected")),
+    ]:
+        before = denoising.text.text_content()
+        choose(denoising.root.get_by_label(label))
+        denoising.root.get_by_label(label).blur()
+        denoising.button("Write").press("Space")
+        expect(denoising.text).not_to_have_text(before)

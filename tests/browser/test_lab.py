@@ -1,0 +1,17 @@
+"""The notebooks that a reader plays with, in JupyterLab: "Run All Cells" runs them from top to bottom."""
+
+import pytest
+
+from .conftest import ERROR
+from .needs import expect
+
+NOTEBOOKS = ["00_first_look", "02_hamming_neighbours", "03_forward_noising", "06_reverse_denoising"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_all_cells_run_without_an_error(lab, name):
+    page = lab(name)
+    errors = page.locator(ERROR).all_inner_texts()
+    assert not errors, errors[0]
+    numbers = [f"[{i + 1}]:" for i in range(page.locator(".jp-CodeCell").count())]
+    expect(page.locator(".jp-CodeCell .jp-InputPrompt")).to_have_text(numbers)
