@@ -22,6 +22,7 @@ __all__ = [
     "Transformer",
     "Uniform",
     "Words",
+    "check",
     "fit",
     "likelihood_bound",
     "load",
@@ -30,3 +31,12 @@ __all__ = [
     "save",
     "score_entropy_loss",
 ]
+
+
+def __getattr__(name: str):
+    """`check` is loaded when it is first asked for: only the exercises need it."""
+    if name == "check":
+        from tinysedd.checks import check
+
+        return check
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -109,7 +109,7 @@ def entropy_bounded(
     exact. It ends as soon as all is drawn; the last of the `steps` draw more, where the bound leaves too much to them.
 
     The first `lot` characters (at most one for each 8 steps) are at places drawn by lot: if all texts began at the same
-    place, a model's error there would lean all of them in one direction. Without, `fables` wrote one of its eight shapes
+    place, a model's error there would lean all of them in one direction. Without, `fables` wrote one of its shapes
     hardly ever and another three times too often; with two, all about as often as they should come.
     """
     masked = _masked(process, x, free)

@@ -74,12 +74,13 @@ def server(tmp_path_factory):
     home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
     (home / NEWS).parent.mkdir(parents=True)
     (home / NEWS).write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    (notebooks / "exercises").mkdir()
+    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks").glob("exercises/*.ipynb")]:
         notebook = json.loads(path.read_text("utf-8"))
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
                 cell["execution_count"] = None
-        (notebooks / path.name).write_text(json.dumps(notebook), "utf-8")
+        (notebooks / path.relative_to(ROOT / "notebooks")).write_text(json.dumps(notebook), "utf-8")
 
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={notebooks}"]
     with open(home / "log", "w") as log:
@@ -102,13 +103,12 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def lab(server, tab):
-    """lab("00_first_look") -> Page: that notebook in JupyterLab, all cells run."""
+def opened(server, tab):
+    """opened("exercises/03_forward_noising") -> Page: that notebook in JupyterLab, its kernel ready for a cell."""
 
-    @cache
-    def run(name: str):
-        url, path = server["url"], f"{name}.ipynb"
-        page = tab(f"{url}lab/workspaces/{name}/tree/{path}?token={server['token']}")
+    def open_notebook(name: str):
+        url, path, workspace = server["url"], f"{name}.ipynb", name.replace("/", "-")
+        page = tab(f"{url}lab/workspaces/{workspace}/tree/{path}?token={server['token']}")
 
         def listening() -> bool:
             """Whether the kernel has started and the page is connected to it: else "Run All Cells" runs none."""
@@ -117,6 +117,18 @@ def lab(server, tab):
             return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels)
 
         wait_for(listening, f"the kernel of {path}")
+        return page
+
+    return open_notebook
+
+
+@pytest.fixture(scope="package")
+def lab(opened):
+    """lab("00_first_look") -> Page: that notebook in JupyterLab, all cells run."""
+
+    @cache
+    def run(name: str):
+        page = opened(name)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         page.wait_for_function(FINISHED, arg=ERROR, timeout=600_000)
