@@ -1,0 +1,343 @@
+"""Notebook 01: what students write."""
+
+import math
+
+import numpy as np
+import torch
+
+from exercises import right, wrong
+
+
+@wrong("normalise", "largest weight")
+def largest_becomes_one(weights):
+    return weights / max(weights.flatten())
+
+
+@wrong("normalise", "each row")
+def rows_add_up(weights):
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+@wrong("normalise", "each column")
+def columns_add_up(weights):
+    Z = weights.sum(dim=0)
+    return weights / Z
+
+
+@wrong("normalise", "softmax")
+def a_softmax(weights):
+    e = torch.exp(weights)
+    return e / e.sum()
+
+
+@wrong("normalise", "how many weights")
+def the_mean(weights):
+    return weights / len(weights.flatten())
+
+
+@wrong("normalise", "Z alone")
+def forgets_to_divide(weights):
+    Z = 0
+    for w in weights.flatten():
+        Z += w
+    return Z
+
+
+@wrong("normalise")
+def in_place(weights):
+    weights /= weights.sum()
+    return weights
+
+
+@wrong("normalise")
+def flat(weights):
+    return weights.flatten() / weights.sum()
+
+
+@wrong("normalise")
+def forgets_return(weights):
+    weights / weights.sum()
+
+
+@wrong("normalise")
+def whole_numbers(weights):
+    return (weights / weights.sum()).round().long()
+
+
+@right("normalise")
+def normalise_in_numpy(weights):
+    w = weights.numpy()
+    return w / np.sum(w)
+
+
+@right("normalise")
+def normalise_in_logs(weights):
+    return (weights.log() - weights.sum().log()).exp().float()
+
+
+@wrong("concrete_score", "upside down")
+def score_upside_down(p, x):
+    s = torch.zeros(len(x), len(p))
+    for i in range(len(x)):
+        for c in range(len(p)):
+            y = x.clone()
+            y[i] = c
+            s[i, c] = p[tuple(x)] / p[tuple(y)]
+    return s
+
+
+@wrong("concrete_score", "Divide them by p(x)")
+def score_is_no_ratio(p, x):
+    s = torch.zeros(len(x), len(p))
+    for i in range(len(x)):
+        for c in range(len(p)):
+            y = x.clone()
+            y[i] = c
+            s[i, c] = p[tuple(y)]
+    return s
+
+
+@wrong("concrete_score", "Each row adds up to 1")
+def score_is_conditional(p, x):
+    rows = []
+    for i in range(len(x)):
+        index = [int(c) for c in x]
+        index[i] = slice(None)
+        rows.append(p[tuple(index)] / p[tuple(index)].sum())
+    return torch.stack(rows)
+
+
+@wrong("concrete_score", "pile up")
+def score_piles_up(p, x):
+    y = x.clone()
+    s = []
+    for i in range(len(x)):
+        row = []
+        for c in range(len(p)):
+            y[i] = c
+            row.append((p[tuple(y)] / p[tuple(x)]).item())
+        s.append(row)
+    return s
+
+
+@wrong("concrete_score", "logarithms")
+def score_in_logs(p, x):
+    rows = []
+    for i in range(len(x)):
+        row = p.movedim(i, 0)[(slice(None), *[x[j] for j in range(len(x)) if j != i])]
+        rows.append(row.log() - p[tuple(x)].log())
+    return torch.stack(rows)
+
+
+@wrong("concrete_score", "p(x) / p(x) = 1")
+def score_leaves_itself_out(p, x):
+    s = torch.zeros(len(x), len(p))
+    for i in range(len(x)):
+        for c in range(len(p)):
+            if c != x[i]:
+                y = x.clone()
+                y[i] = c
+                s[i, c] = p[tuple(y)] / p[tuple(x)]
+    return s
+
+
+@wrong("concrete_score", "turned on its side")
+def score_on_its_side(p, x):
+    rows = []
+    for c in range(len(p)):
+        row = []
+        for i in range(len(x)):
+            y = x.tolist()
+            y[i] = c
+            row.append(p[tuple(y)] / p[tuple(x)])
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+@wrong("concrete_score")
+def score_changes_x(p, x):
+    s = torch.zeros(len(x), len(p), dtype=p.dtype)
+    px = p[tuple(x)].item()
+    for i in range(len(x)):
+        old = x[i].item()
+        for c in range(len(p)):
+            x[i] = c
+            s[i, c] = p[tuple(x)] / px
+        x[i] = 0 * old
+    return s
+
+
+@wrong("concrete_score")
+def score_indexes_with_a_tensor(p, x):
+    s = torch.zeros(len(x), len(p))
+    for i in range(len(x)):
+        for c in range(len(p)):
+            y = x.clone()
+            y[i] = c
+            s[i, c] = p[y] / p[x]
+    return s
+
+
+@right("concrete_score")
+def score_in_lists(p, x):
+    table, x = p.tolist(), x.tolist()
+
+    def at(text):
+        value = table
+        for c in text:
+            value = value[c]
+        return value
+
+    return [[at(x[:i] + [c] + x[i + 1 :]) / at(x) for c in range(len(table))] for i in range(len(x))]
+
+
+@right("concrete_score")
+def score_in_numpy(p, x):
+    p, x = p.numpy().astype("float32"), x.numpy()
+    rows = []
+    for i in range(len(x)):
+        index = [*x]
+        index[i] = slice(None)
+        rows.append(p[tuple(index)])
+    return np.stack(rows) / p[tuple(x)]
+
+
+@wrong("ratio_along_path", "They multiply")
+def path_adds(ratio, path):
+    total = 0
+    for i in range(len(path) - 1):
+        total += ratio(path[i + 1], path[i])
+    return total
+
+
+@wrong("ratio_along_path", "upside down")
+def path_backwards(ratio, path):
+    total = 1
+    for i in range(len(path) - 1):
+        total *= ratio(path[i], path[i + 1])
+    return total
+
+
+@wrong("ratio_along_path", "last step is missing")
+def path_stops_early(ratio, path):
+    total = 1
+    for i in range(len(path) - 2):
+        total *= ratio(path[i + 1], path[i])
+    return total
+
+
+@wrong("ratio_along_path", "The first step is missing")
+def path_starts_late(ratio, path):
+    total = 1
+    for i in range(2, len(path)):
+        total *= ratio(path[i], path[i - 1])
+    return total
+
+
+@wrong("ratio_along_path", "begin the product with 0")
+def path_from_zero(ratio, path):
+    total = 0
+    for x, y in zip(path, path[1:]):
+        total = total * ratio(y, x)
+    return total
+
+
+@wrong("ratio_along_path", "logarithm of the right one")
+def path_in_logs(ratio, path):
+    return sum(math.log(ratio(y, x)) for x, y in zip(path[:-1], path[1:]))
+
+
+@wrong("ratio_along_path", "two ends at once")
+def path_jumps(ratio, path):
+    return ratio(path[-1], path[0])
+
+
+@wrong("ratio_along_path", "from each text to the next")
+def path_from_the_start(ratio, path):
+    total = 1
+    for y in path[1:]:
+        total *= ratio(y, path[0])
+    return total
+
+
+@wrong("ratio_along_path", "last step alone")
+def path_forgets(ratio, path):
+    total = 1
+    for x, y in zip(path, path[1:]):
+        total = ratio(y, x)
+    return total
+
+
+@wrong("ratio_along_path")
+def path_one_too_far(ratio, path):
+    total = 1
+    for i in range(len(path)):
+        total *= ratio(path[i + 1], path[i])
+    return total
+
+
+@right("ratio_along_path")
+def path_with_logs(ratio, path):
+    return torch.tensor([math.log(ratio(path[i + 1], path[i])) for i in range(len(path) - 1)]).sum().exp()
+
+
+@right("ratio_along_path")
+def path_by_recursion(ratio, path):
+    return 1 if len(path) == 1 else ratio(path[1], path[0]) * path_by_recursion(ratio, path[1:])
+
+
+@wrong("conditional", "whole table")
+def conditional_of_the_table(log_score, i):
+    s = log_score.exp()
+    return s[i] / s.sum()
+
+
+@wrong("conditional", "do not add up to 1")
+def conditional_without_z(log_score, i):
+    return log_score[i].exp()
+
+
+@wrong("conditional", "Take exp() first")
+def conditional_of_logs(log_score, i):
+    return log_score[i] / sum(log_score[i])
+
+
+@wrong("conditional", "left out the character")
+def conditional_of_the_others(log_score, i):
+    s = log_score[i].exp()
+    s[log_score[i] == 0] = 0
+    return s / s.sum()
+
+
+@wrong("conditional", "took a column")
+def conditional_of_a_column(log_score, i):
+    s = log_score[:, i].exp()
+    return s / s.sum()
+
+
+@wrong("conditional", "log-probabilities")
+def conditional_in_logs(log_score, i):
+    return torch.log_softmax(log_score[i], dim=0)
+
+
+@wrong("conditional", "all positions")
+def conditional_everywhere(log_score, i):
+    s = log_score.exp()
+    return s / s.sum(1, keepdim=True)
+
+
+@wrong("conditional")
+def conditional_of_the_next(log_score, i):
+    return torch.softmax(log_score[i - 1], dim=0)
+
+
+@right("conditional")
+def conditional_in_numpy(log_score, i):
+    s = np.exp(log_score.numpy()[i] - log_score.numpy()[i].max())
+    return s / s.sum()
+
+
+@right("conditional")
+def conditional_in_lists(log_score, i):
+    s = [math.exp(v) for v in log_score[i].tolist()]
+    return [v / sum(s) for v in s]

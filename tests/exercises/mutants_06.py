@@ -1,0 +1,651 @@
+"""Notebook 06: what students write."""
+
+import numpy as np
+import torch
+
+from exercises import right, wrong
+
+# reverse_rates -----------------------------------------------------------------------------------------------------
+
+
+@wrong("reverse_rates", "row y and column x")
+def rates_forward(s, x, Q, speed):
+    rate = torch.zeros_like(s)
+    for i in range(len(x)):
+        for y in range(s.shape[1]):
+            if y != x[i]:
+                rate[i, y] = speed * Q[x[i], y] * s[i, y]
+    return rate
+
+
+@wrong("reverse_rates", "a rate below 0")
+def rates_with_a_diagonal(s, x, Q, speed):
+    rate = torch.zeros_like(s)
+    for i in range(len(x)):
+        rate[i] = speed * Q[:, x[i]] * s[i]
+    return rate
+
+
+@wrong("reverse_rates", "minus the sum of the row")
+def rates_add_up_to_0(s, x, Q, speed):
+    rate = (speed * Q.T[x] * s).clone()
+    for i in range(len(x)):
+        rate[i, x[i]] = 0
+        rate[i, x[i]] = -rate[i].sum()
+    return rate
+
+
+@wrong("reverse_rates", "speed of the clock")
+def rates_without_a_clock(s, x, Q, speed):
+    rate = Q.T[x] * s
+    rate[range(len(x)), x] = 0
+    return rate
+
+
+@wrong("reverse_rates", "forward rates alone")
+def rates_without_ratios(s, x, Q, speed):
+    rate = speed * Q.T[x]
+    rate[range(len(x)), x] = 0
+    return rate
+
+
+@wrong("reverse_rates", "Q is missing")
+def rates_without_q(s, x, Q, speed):
+    rate = speed * s
+    rate[range(len(x)), x] = 0
+    return rate
+
+
+@wrong("reverse_rates", "divide by the ratio")
+def rates_divided(s, x, Q, speed):
+    rate = speed * Q.T[x] / s
+    rate[range(len(x)), x] = 0
+    return rate
+
+
+@wrong("reverse_rates", "turned on its side")
+def rates_on_their_side(s, x, Q, speed):
+    rate = speed * Q[:, x] * s.T
+    rate[x, range(len(x))] = 0
+    return rate
+
+
+@wrong("reverse_rates")
+def rates_of_the_first_place(s, x, Q, speed):
+    rate = speed * Q[:, x[0]] * s
+    rate[range(len(x)), x] = 0
+    return rate
+
+
+@wrong("reverse_rates")
+def rates_of_logs(s, x, Q, speed):
+    rate = speed * Q.T[x] * s.log()
+    rate[range(len(x)), x] = 0
+    return rate
+
+
+@wrong("reverse_rates")
+def rates_written_into_s(s, x, Q, speed):
+    s *= speed * Q.T[x]
+    s[range(len(x)), x] = 0
+    return s
+
+
+@right("reverse_rates")
+def rates_in_numpy(s, x, Q, speed):
+    s, x, Q = s.numpy().astype("float32"), x.numpy(), Q.numpy()
+    rate = speed * Q[:, x].T * s
+    rate[np.arange(len(x)), x] = 0
+    return rate
+
+
+@right("reverse_rates")
+def rates_in_lists(s, x, Q, speed):
+    S = s.shape[1]
+    return [[0.0 if y == a else speed * float(Q[y, a] * row[y]) for y in range(S)] for row, a in zip(s, x)]
+
+
+# euler_step --------------------------------------------------------------------------------------------------------
+
+
+@wrong("euler_step", "your chance of staying is below 0")
+def euler_unclamped(rate, x, dt):
+    p = dt * rate
+    for i in range(len(x)):
+        p[i, x[i]] = 1 - p[i].sum()
+    return p
+
+
+@wrong("euler_step", "adds up to more than 1")
+def euler_clamped_only(rate, x, dt):
+    p = dt * rate
+    for i in range(len(x)):
+        p[i, x[i]] = max(0, 1 - p[i].sum())
+    return p
+
+
+@wrong("euler_step", "chance of staying is missing")
+def euler_never_stays(rate, x, dt):
+    return rate * dt
+
+
+@wrong("euler_step", "hardly ever stays")
+def euler_always_jumps(rate, x, dt):
+    p = rate * dt
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("euler_step", "straight line")
+def euler_exponential(rate, x, dt):
+    stay = (-dt * rate.sum(1)).exp()
+    p = (1 - stay)[:, None] * rate / rate.sum(1, keepdim=True).clamp(min=1e-30)
+    p[range(len(x)), x] = stay
+    return p
+
+
+@wrong("euler_step", "The length of the step")
+def euler_without_dt(rate, x, dt):
+    total = rate.sum(1, keepdim=True)
+    p = rate / total.clamp(min=1)
+    p[range(len(x)), x] = (1 - total[:, 0]).clamp(min=0)
+    return p
+
+
+@wrong("euler_step", "cut off at 1")
+def euler_cuts_each(rate, x, dt):
+    p = dt * rate
+    stay = torch.clamp(1 - p.sum(1), min=0)
+    p = torch.minimum(p, torch.ones_like(p))
+    p[range(len(x)), x] = stay
+    return p
+
+
+@wrong("euler_step", "over the whole table")
+def euler_one_sum(rate, x, dt):
+    p = dt * rate
+    stay = max(0.0, 1 - p.sum().item())
+    for i in range(len(x)):
+        p[i, x[i]] = stay
+    return p
+
+
+@wrong("euler_step")
+def euler_softmax(rate, x, dt):
+    return torch.softmax(dt * rate, dim=1)
+
+
+@wrong("euler_step")
+def euler_stays_at_the_wrong_place(rate, x, dt):
+    p = dt * rate
+    total = p.sum(1)
+    p = p / total.clamp(min=1)[:, None]
+    p[:, 0] = (1 - total).clamp(min=0)
+    return p
+
+
+@wrong("euler_step")
+def euler_in_place(rate, x, dt):
+    rate *= dt
+    total = rate.sum(1, keepdim=True)
+    rate /= total.clamp(min=1)
+    rate[range(len(x)), x] = (1 - total[:, 0]).clamp(min=0)
+    return rate
+
+
+@right("euler_step")
+def euler_in_numpy(rate, x, dt):
+    p = dt * rate.numpy()
+    total = p.sum(1)
+    p = p / np.maximum(total, 1)[:, None]
+    p[np.arange(len(x)), x.numpy()] = np.maximum(1 - total, 0)
+    return p.astype("float32")
+
+
+@right("euler_step")
+def euler_normalised_at_the_end(rate, x, dt):
+    p = dt * rate
+    stay = (1 - p.sum(1, keepdim=True)).relu()
+    p = torch.scatter(p, 1, x[:, None], stay)
+    return p / p.sum(1, keepdim=True)
+
+
+# tweedie_step ------------------------------------------------------------------------------------------------------
+
+
+@wrong("tweedie_step", "do not add up to 1")
+def tweedie_unnormalised(s, x, d, Q):
+    less = torch.linalg.matrix_exp(-d * Q)
+    again = torch.linalg.matrix_exp(d * Q)
+    return (s @ less).clamp(min=0) * again[:, x].T
+
+
+@wrong("tweedie_step", "step forward again is missing")
+def tweedie_half(s, x, d, Q):
+    p = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "still have all their noise")
+def tweedie_other_half(s, x, d, Q):
+    p = s * torch.linalg.matrix_exp(d * Q).T[x]
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "two signs have changed places")
+def tweedie_signs(s, x, d, Q):
+    p = (s @ torch.linalg.matrix_exp(d * Q)).clamp(min=0) * torch.linalg.matrix_exp(-d * Q).T[x]
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "never change the sign")
+def tweedie_no_sign(s, x, d, Q):
+    forward = torch.linalg.matrix_exp(d * Q)
+    p = torch.relu(s @ forward) * forward[:, x].T
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "You took row x")
+def tweedie_row(s, x, d, Q):
+    p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[x]
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "the wrong way round")
+def tweedie_transposed(s, x, d, Q):
+    less = (torch.linalg.matrix_exp(-d * Q) @ s.T).T
+    p = torch.relu(less) * torch.linalg.matrix_exp(d * Q).T[x]
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "exp of each entry")
+def tweedie_entrywise(s, x, d, Q):
+    p = torch.relu(s @ torch.exp(-d * Q)) * torch.exp(d * Q)[:, x].T
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step", "come out below 0")
+def tweedie_negative(s, x, d, Q):
+    p = s @ torch.linalg.matrix_exp(-d * Q) * torch.linalg.matrix_exp(d * Q)[:, x].T
+    return p / p.sum(1, keepdim=True)
+
+
+@wrong("tweedie_step")
+def tweedie_normalised_over_all(s, x, d, Q):
+    p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[:, x].T
+    return p / p.sum()
+
+
+@wrong("tweedie_step")
+def tweedie_absolute(s, x, d, Q):
+    p = (s @ torch.linalg.matrix_exp(-d * Q)).abs() * torch.linalg.matrix_exp(d * Q)[:, x].T
+    return p / p.sum(1, keepdim=True)
+
+
+@right("tweedie_step")
+def tweedie_in_loops(s, x, d, Q):
+    less, again = torch.linalg.matrix_exp(-d * Q), torch.linalg.matrix_exp(d * Q)
+    rows = []
+    for i in range(len(x)):
+        p = [max(0.0, sum(s[i] * less[:, y]).item()) * again[y, x[i]].item() for y in range(len(Q))]
+        rows.append([v / sum(p) for v in p])
+    return rows
+
+
+@right("tweedie_step")
+def tweedie_solved(s, x, d, Q):
+    forward = torch.linalg.matrix_exp(d * Q)
+    less = torch.linalg.solve(forward, s, left=False)
+    p = torch.maximum(less, torch.zeros(())) * forward.T[x]
+    return torch.nn.functional.normalize(p, p=1, dim=-1).float()
+
+
+# mended_sampler ----------------------------------------------------------------------------------------------------
+
+
+def pick(p, generator):
+    B, L, S = p.shape
+    return torch.multinomial(p.reshape(B * L, S), 1, generator=generator).view(B, L)
+
+
+@wrong("mended_sampler", "still stops before the end")
+def sampler_unmended(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        less = sigma - process.schedule.total(later)
+        x = pick(process.tweedie(score(x, sigma), x, less), generator)
+    return x
+
+
+@wrong("mended_sampler", "geometric one has some even there")
+def sampler_to_time_0(score, process, x, steps, generator):
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    for k in range(steps):
+        sigma = process.schedule.total(times[k]).expand(len(x))
+        less = sigma - process.schedule.total(times[k + 1])
+        x = pick(process.tweedie(score(x, sigma), x, less), generator)
+    return x
+
+
+@wrong("mended_sampler", "most probable character")
+def sampler_argmax(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
+    sigma = process.schedule.total(later).expand(len(x))
+    return process.denoise(score(x, sigma), x, sigma).argmax(-1)
+
+
+@wrong("mended_sampler", "still at t = 1")
+def sampler_old_sigma(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    start = process.schedule.total(times[0]).expand(len(x))
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
+    return pick(process.denoise(score(x, start), x, start), generator)
+
+
+@wrong("mended_sampler", "all the noise away in every step")
+def sampler_denoises_always(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now in times[:-1]:
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.denoise(score(x, sigma), x, sigma), generator)
+    return x
+
+
+@wrong("mended_sampler")
+def sampler_one_text(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
+    sigma = process.schedule.total(later).expand(len(x))
+    return pick(process.denoise(score(x, sigma), x, sigma), generator)[0]
+
+
+@wrong("mended_sampler")
+def sampler_own_dice(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), None)
+    sigma = process.schedule.total(later).expand(len(x))
+    return pick(process.denoise(score(x, sigma), x, sigma), None)
+
+
+@wrong("mended_sampler")
+def sampler_replaces_masks(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
+    return torch.where(x == process.mask, 0, x) if process.mask is not None else x
+
+
+@wrong("mended_sampler")
+def sampler_sees_only_the_noise(score, process, x, steps, generator):
+    sigma = process.schedule.total(torch.ones(len(x), dtype=torch.float64))
+    p = process.denoise(score(x, sigma), x, sigma)
+    for _ in range(steps):
+        x = pick(p, generator)
+    return x
+
+
+@right("mended_sampler")
+def sampler_with_the_last_step_inside(score, process, x, steps, generator):
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    for k in range(steps):
+        sigma = torch.full((len(x),), float(process.schedule.total(times[k])), dtype=torch.float64)
+        if k < steps - 1:
+            p = process.tweedie(score(x, sigma), x, sigma - process.schedule.total(times[k + 1]))
+        else:
+            p = process.denoise(score(x, sigma), x, sigma)
+        x = pick(p, generator)
+    return x
+
+
+@right("mended_sampler")
+def sampler_nearly_to_the_end(score, process, x, steps, generator):
+    times = torch.linspace(1, 1e-3, steps + 1)
+    total = process.schedule.total(times).double()
+    for now, later in zip(total, total[1:]):
+        sigma = now.repeat(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - later), generator)
+    sigma = total[-1].repeat(len(x))
+    return pick(process.denoise(score(x, sigma), x, sigma), generator).numpy()
+
+
+# hitting_times -----------------------------------------------------------------------------------------------------
+
+
+@wrong("hitting_times", "no grid of even times")
+def times_on_a_grid(count, n, generator):
+    return torch.stack([torch.arange(n, 0, -1) / n] * count)
+
+
+@wrong("hitting_times", "You multiply by u, whatever")
+def times_without_a_root(count, n, generator):
+    t, times = torch.ones(count), []
+    for _ in range(n):
+        t = t * torch.rand(count, generator=generator)
+        times.append(t)
+    return torch.stack(times, 1)
+
+
+@wrong("hitting_times", "n of the beginning")
+def times_always_n(count, n, generator):
+    t, times = torch.ones(count), []
+    for _ in range(n):
+        t = t * torch.rand(count, generator=generator) ** (1 / n)
+        times.append(t)
+    return torch.stack(times, 1)
+
+
+@wrong("hitting_times", "This is u^n")
+def times_power(count, n, generator):
+    t, times = torch.ones(count, dtype=torch.float64), []
+    for left in range(n, 0, -1):
+        t = t * torch.rand(count, dtype=torch.float64, generator=generator) ** left
+        times.append(t)
+    return torch.stack(times, 1)
+
+
+@wrong("hitting_times", "count the masks upwards")
+def times_upwards(count, n, generator):
+    t, times = torch.ones(count), []
+    for k in range(n):
+        t = t * torch.rand(count, generator=generator) ** (1 / (k + 1))
+        times.append(t)
+    return torch.stack(times, 1)
+
+
+@wrong("hitting_times", "These are the factors")
+def times_not_piled_up(count, n, generator):
+    return torch.stack([torch.rand(count, generator=generator) ** (1 / left) for left in range(n, 0, -1)], 1)
+
+
+@wrong("hitting_times", "Your times rise")
+def times_sorted_upwards(count, n, generator):
+    return torch.rand(count, n, generator=generator).sort(dim=1).values
+
+
+@wrong("hitting_times", "All your runs are the same")
+def times_of_one_run(count, n, generator):
+    t, row = 1.0, []
+    for left in range(n, 0, -1):
+        t = t * torch.rand(1, generator=generator).item() ** (1 / left)
+        row.append(t)
+    return torch.tensor(row).repeat(count, 1)
+
+
+@wrong("hitting_times")
+def times_on_their_side(count, n, generator):
+    return torch.rand(count, n, generator=generator).sort(dim=1, descending=True).values.T
+
+
+@wrong("hitting_times")
+def times_from_nowhere(count, n, generator):
+    return torch.rand(count, n).sort(dim=1, descending=True).values
+
+
+@wrong("hitting_times")
+def times_with_1(count, n, generator):
+    t = torch.rand(count, n, generator=generator).sort(dim=1, descending=True).values
+    return torch.cat([torch.ones(count, 1), t], 1)
+
+
+@right("hitting_times")
+def times_sorted(count, n, generator):
+    return torch.rand(count, n, generator=generator).sort(dim=1, descending=True).values
+
+
+@right("hitting_times")
+def times_in_numpy_and_logs(count, n, generator):
+    u = torch.rand((count, n), dtype=torch.float64, generator=generator).numpy()
+    return np.exp(np.cumsum(np.log(u) / np.arange(n, 0, -1), axis=1))
+
+
+# first_hitting -----------------------------------------------------------------------------------------------------
+
+
+@wrong("first_hitting", "from left to right")
+def hits_from_left_to_right(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in range(L):
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "You ask the denoiser once")
+def hits_asked_once(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    p = denoiser(x)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(p[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "most probable character")
+def hits_the_best(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = denoiser(x)[i].argmax()
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "from the first row")
+def hits_the_first_row(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(denoiser(x)[0], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "one and the same tensor")
+def hits_one_tensor(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x)
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "noise at the beginning is missing")
+def hits_without_noise(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = []
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "text alone")
+def hits_the_text_only(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    while (x == mask).any():
+        places = [i for i in range(L) if x[i] == mask]
+        i = places[torch.randint(len(places), (1,), generator=generator).item()]
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+    return x
+
+
+@wrong("first_hitting", "one character should change")
+def hits_any_place(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for _ in range(L):
+        i = torch.randint(L, (), generator=generator)
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "choose the place by lot")
+def hits_from_right_to_left(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in reversed(range(L)):
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting")
+def hits_with_other_dice(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L):
+        x[i] = torch.multinomial(denoiser(x)[i], 1)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting")
+def hits_half_heartedly(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        p = denoiser(x)[i] ** 0.5
+        x[i] = torch.multinomial(p, 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@right("first_hitting")
+def hits_in_a_random_order(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x.clone())
+    return states
+
+
+@right("first_hitting")
+def hits_in_lists(denoiser, L, mask, generator):
+    x = [mask] * L
+    states = [list(x)]
+    while mask in x:
+        places = [i for i in range(L) if x[i] == mask]
+        i = places[int(torch.rand(1, generator=generator) * len(places))]
+        u, y = torch.rand(1, generator=generator).item(), 0
+        p = denoiser(torch.tensor(x))[i].tolist()
+        while u > p[y]:
+            u -= p[y]
+            y += 1
+        x[i] = y
+        states.append(list(x))
+    return states

@@ -1,0 +1,537 @@
+"""Notebook 07: what students write."""
+
+import math
+
+import numpy as np
+import torch
+
+from exercises import right, wrong
+
+# read_prompt -------------------------------------------------------------------------------------------------------
+
+
+@wrong("read_prompt", "says what is given")
+def prompt_given(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    prompt = prompt + "_" * (length - len(prompt))
+    x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor(x), torch.tensor([c != "_" for c in prompt])
+
+
+@wrong("read_prompt", "changed places")
+def prompt_swapped(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    prompt = prompt + "_" * (length - len(prompt))
+    x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor([c == "_" for c in prompt]), torch.tensor(x)
+
+
+@wrong("read_prompt", "stays short")
+def prompt_short(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    x, free = [], []
+    for c in prompt:
+        free.append(c == "_")
+        x.append(len(characters) if c == "_" else characters.index(c))
+    return torch.tensor(x, dtype=torch.int64), torch.tensor(free, dtype=torch.bool)
+
+
+@wrong("read_prompt", "fill up on the left")
+def prompt_at_the_end(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    prompt = prompt.rjust(length, "_")
+    x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
+
+
+@wrong("read_prompt", "you put 0")
+def prompt_zero(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    x, free = torch.zeros(length, dtype=torch.int64), torch.ones(length, dtype=torch.bool)
+    for i, c in enumerate(prompt):
+        if c != "_":
+            x[i], free[i] = characters.index(c), False
+    return x, free
+
+
+@wrong("read_prompt", "you put N - 1")
+def prompt_last_character(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    x, free = torch.full((length,), len(characters) - 1), torch.ones(length, dtype=torch.bool)
+    for i, c in enumerate(prompt):
+        if c != "_":
+            x[i], free[i] = characters.index(c), False
+    return x, free
+
+
+@wrong("read_prompt", "becomes -1")
+def prompt_finds(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    prompt = prompt.ljust(length, "_")
+    x = [characters.find(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
+
+
+@wrong("read_prompt", "KeyError")
+def prompt_in_a_dictionary(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    number = {c: i for i, c in enumerate(characters)}
+    number["_"] = len(number)
+    prompt = prompt.ljust(length, "_")
+    return torch.tensor([number[c] for c in prompt]), torch.tensor([c == "_" for c in prompt])
+
+
+@wrong("read_prompt", "cut off")
+def prompt_cut(prompt, length, characters):
+    prompt = prompt[:length] + "_" * (length - len(prompt))
+    x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
+
+
+@wrong("read_prompt", "goes through")
+def prompt_too_long(prompt, length, characters):
+    prompt = prompt + "_" * (length - len(prompt))
+    x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
+
+
+@wrong("read_prompt")
+def prompt_states_only(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    prompt = prompt.ljust(length, "_")
+    return torch.tensor([characters.index(c) if c != "_" else len(characters) for c in prompt])
+
+
+@wrong("read_prompt")
+def prompt_padded_with_spaces(prompt, length, characters):
+    if len(prompt) > length:
+        raise ValueError("too long")
+    prompt = prompt.ljust(length)
+    x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
+    return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
+
+
+@right("read_prompt")
+def prompt_in_lists(prompt, length, characters):
+    if len(prompt) > length or set(prompt) - set(characters) - {"_"}:
+        raise ValueError("too long, or unknown")
+    states = (characters + "_").index
+    x = [states(c) for c in prompt] + [len(characters)] * (length - len(prompt))
+    return x, [state == len(characters) for state in x]
+
+
+@right("read_prompt")
+def prompt_in_numpy(prompt, length, characters):
+    x = np.full(length, len(characters))
+    if len(prompt) > length:
+        raise ValueError("too long")
+    for i, c in enumerate(prompt):
+        if c != "_":
+            x[i] = characters.index(c)
+    return x, x == len(characters)
+
+
+# project -----------------------------------------------------------------------------------------------------------
+
+
+@wrong("project", "changed places")
+def project_inverted(x, prompt, free):
+    return torch.where(free, prompt, x)
+
+
+@wrong("project", "as it came")
+def project_not_at_all(x, prompt, free):
+    x = x.clone()
+    for text in x:
+        text = torch.where(free, text, prompt)
+    return x
+
+
+@wrong("project", "You give the prompt alone")
+def project_prompt_only(x, prompt, free):
+    return torch.stack([prompt] * len(x))
+
+
+@wrong("project", "Only the first text")
+def project_first(x, prompt, free):
+    y = x.clone()
+    y[0, ~free] = prompt[~free]
+    return y
+
+
+@wrong("project", "without the others")
+def project_one(x, prompt, free):
+    y = x[0].clone()
+    y[~free] = prompt[~free]
+    return y
+
+
+@wrong("project", "you put 0")
+def project_product(x, prompt, free):
+    return (prompt * ~free).repeat(len(x), 1)
+
+
+@wrong("project")
+def project_in_place(x, prompt, free):
+    x[:, ~free] = prompt[~free]
+    return x
+
+
+@wrong("project")
+def project_truth_values(x, prompt, free):
+    return x.bool() & free | prompt.bool() & ~free
+
+
+@wrong("project")
+def project_adds(x, prompt, free):
+    return x + prompt * ~free
+
+
+@right("project")
+def project_in_loops(x, prompt, free):
+    return [[int(text[i] if free[i] else prompt[i]) for i in range(len(free))] for text in x]
+
+
+@right("project")
+def project_on_a_copy(x, prompt, free):
+    y = x.clone()
+    y[:, ~free] = prompt[~free]
+    return y
+
+
+@right("project")
+def project_with_products(x, prompt, free):
+    return x * free + prompt * (~free)
+
+
+# exact_conditional -------------------------------------------------------------------------------------------------
+
+
+@wrong("exact_conditional", "N + 1 entries")
+def one_hole_with_the_mask(log_score, i):
+    s = log_score[i].exp()
+    return s / s.sum()
+
+
+@wrong("exact_conditional", "still in the sum")
+def one_hole_mask_in_the_sum(log_score, i):
+    s = log_score[i].exp()
+    return s[:-1] / s.sum()
+
+
+@wrong("exact_conditional", "These are the ratios")
+def one_hole_ratios(log_score, i):
+    return torch.exp(log_score[i])[:-1]
+
+
+@wrong("exact_conditional", "log-probabilities")
+def one_hole_in_logs(log_score, i):
+    row = log_score[i, :-1]
+    return row - torch.logsumexp(row, 0)
+
+
+@wrong("exact_conditional", "left out the first")
+def one_hole_drops_the_first(log_score, i):
+    s = log_score[i, 1:].exp()
+    return s / s.sum()
+
+
+@wrong("exact_conditional", "whole table")
+def one_hole_of_all(log_score, i):
+    s = log_score[:, :-1].exp()
+    return s[i] / s.sum()
+
+
+@wrong("exact_conditional", "Take exp() first")
+def one_hole_of_logs(log_score, i):
+    s = log_score[i, :-1]
+    return s / s.sum()
+
+
+@wrong("exact_conditional")
+def one_hole_of_a_column(log_score, i):
+    return log_score[:, i].softmax(0)
+
+
+@wrong("exact_conditional")
+def one_hole_twice(log_score, i):
+    return log_score[i, :-1].exp().softmax(0)
+
+
+@wrong("exact_conditional")
+def one_hole_before(log_score, i):
+    return log_score[i - 1, :-1].softmax(0)
+
+
+@right("exact_conditional")
+def one_hole_in_numpy(log_score, i):
+    s = np.exp(log_score.numpy()[i, :-1])
+    return (s / s.sum()).astype("float32")
+
+
+@right("exact_conditional")
+def one_hole_in_lists(log_score, i):
+    row = log_score.tolist()[i][:-1]
+    s = [math.exp(v) for v in row]
+    return [v / sum(s) for v in s]
+
+
+# fill_probability --------------------------------------------------------------------------------------------------
+
+
+@wrong("fill_probability", "asked of the same x")
+def fill_at_once(denoiser, x, goal, mask):
+    p, total = denoiser(x), 1.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            total *= p[i, goal[i]]
+    return total
+
+
+@wrong("fill_probability", "You write a character first")
+def fill_then_ask(denoiser, x, goal, mask):
+    x, total = x.clone(), 1.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            x[i] = goal[i]
+            total *= denoiser(x)[i, goal[i]].item()
+    return total
+
+
+@wrong("fill_probability", "You add")
+def fill_adds(denoiser, x, goal, mask):
+    x, total = x.clone(), 0.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            total += denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return total
+
+
+@wrong("fill_probability", "logarithm of the right one")
+def fill_in_logs(denoiser, x, goal, mask):
+    x, total = x.clone(), torch.zeros((), dtype=torch.float64)
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            total += denoiser(x)[i, goal[i]].log()
+            x[i] = goal[i]
+    return total
+
+
+@wrong("fill_probability", "stop after the first")
+def fill_returns_early(denoiser, x, goal, mask):
+    x = x.clone()
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            return denoiser(x)[i, goal[i]].item()
+    return 1.0
+
+
+@wrong("fill_probability", "last factor alone")
+def fill_forgets(denoiser, x, goal, mask):
+    x, p = x.clone(), 1.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            p = denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return p
+
+
+@wrong("fill_probability", "most probable character into a hole")
+def fill_greedy(denoiser, x, goal, mask):
+    x, total = x.clone(), 1.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            p = denoiser(x)[i]
+            total *= p[goal[i]].item()
+            x[i] = p.argmax()
+    return total
+
+
+@wrong("fill_probability", "skip these places")
+def fill_asks_for_masks(denoiser, x, goal, mask):
+    x, total = x.clone(), 1.0
+    for i in (x == mask).nonzero().flatten():
+        total *= denoiser(x)[i, goal[i]].item()
+        x[i] = goal[i]
+    return total
+
+
+@wrong("fill_probability", "begin the product with 0")
+def fill_from_zero(denoiser, x, goal, mask):
+    x, total = x.clone(), 0.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            total = total * denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return total
+
+
+@wrong("fill_probability")
+def fill_in_place(denoiser, x, goal, mask):
+    total = 1.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            total *= denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return total
+
+
+@wrong("fill_probability")
+def fill_on_average(denoiser, x, goal, mask):
+    x, factors = x.clone(), []
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            factors.append(denoiser(x)[i, goal[i]].item())
+            x[i] = goal[i]
+    return sum(factors) / max(len(factors), 1)
+
+
+@right("fill_probability")
+def fill_backwards(denoiser, x, goal, mask):
+    x, total = x.clone(), torch.tensor(1.0)
+    for i in range(len(x) - 1, -1, -1):
+        if x[i] == mask and goal[i] != mask:
+            total = total * denoiser(x)[i, goal[i]]
+            x[i] = goal[i]
+    return total
+
+
+@right("fill_probability")
+def fill_by_recursion(denoiser, x, goal, mask):
+    places = [i for i in range(len(x)) if x[i] == mask and goal[i] != mask]
+    if not places:
+        return 1
+    y = x.clone()
+    y[places[0]] = goal[places[0]]
+    return denoiser(x)[places[0]][goal[places[0]]].item() * fill_by_recursion(denoiser, y, goal, mask)
+
+
+@right("fill_probability")
+def fill_in_lists(denoiser, x, goal, mask):
+    x, goal, logs = x.tolist(), goal.tolist(), 0.0
+    for i in range(len(x)):
+        if x[i] == mask and goal[i] != mask:
+            p = float(denoiser(np.array(x))[i][goal[i]])
+            if p == 0:
+                return 0.0
+            logs, x[i] = logs + math.log(p), goal[i]
+    return math.exp(logs)
+
+
+# slide -------------------------------------------------------------------------------------------------------------
+
+
+@wrong("slide", "keep the beginning")
+def slide_keeps_the_beginning(text, keep, length, mask):
+    kept = text[:keep]
+    x = torch.cat([kept, torch.full((length - len(kept),), mask)])
+    return x, torch.tensor([i >= len(kept) for i in range(length)])
+
+
+@wrong("slide", "not always text[-keep:]")
+def slide_minus_zero(text, keep, length, mask):
+    x = torch.full((length,), mask)
+    x[:keep] = text[-keep:]
+    free = torch.ones(length, dtype=torch.bool)
+    free[:keep] = False
+    return x, free
+
+
+@wrong("slide", "not always text[-keep:]")
+def slide_joined(text, keep, length, mask):
+    x = torch.cat([text[-keep:], torch.full((length - keep,), mask)])
+    free = torch.ones(length, dtype=torch.bool)
+    free[:keep] = False
+    return x, free
+
+
+@wrong("slide", "says what is given")
+def slide_given(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    x[:kept] = text[len(text) - kept :]
+    given = torch.zeros(length, dtype=torch.bool)
+    given[:kept] = True
+    return x, given
+
+
+@wrong("slide", "at the end of your window")
+def slide_right_aligned(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    x[length - kept :] = text[len(text) - kept :]
+    return x, torch.arange(length) < length - kept
+
+
+@wrong("slide", "kept alone")
+def slide_without_masks(text, keep, length, mask):
+    kept = text[max(len(text) - keep, 0) :]
+    return kept, torch.zeros(len(kept), dtype=torch.bool)
+
+
+@wrong("slide", "the others new")
+def slide_writes_keep(text, keep, length, mask):
+    kept = min(length - keep, len(text))
+    x = torch.full((length,), mask)
+    x[:kept] = text[len(text) - kept :]
+    return x, torch.arange(length) >= kept
+
+
+@wrong("slide", "masks are given")
+def slide_gives_masks(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    x[:kept] = text[len(text) - kept :]
+    free = torch.ones(length, dtype=torch.bool)
+    free[:keep] = False
+    return x, free
+
+
+@wrong("slide", "shorter than `keep`")
+def slide_not_enough(text, keep, length, mask):
+    x = torch.full((length,), mask)
+    x[:keep] = text[len(text) - keep :]
+    free = torch.ones(length, dtype=torch.bool)
+    free[:keep] = False
+    return x, free
+
+
+@wrong("slide")
+def slide_window_only(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    x[:kept] = text[len(text) - kept :]
+    return x
+
+
+@wrong("slide")
+def slide_backwards(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    for k in range(kept):
+        x[k] = text[len(text) - 1 - k]
+    return x, torch.arange(length) >= kept
+
+
+@right("slide")
+def slide_in_lists(text, keep, length, mask):
+    kept = text.tolist()[max(len(text) - keep, 0) :]
+    new = length - len(kept)
+    return kept + [mask] * new, [False] * len(kept) + [True] * new
+
+
+@right("slide")
+def slide_by_padding(text, keep, length, mask):
+    kept = text[-keep:] if keep else text[:0]
+    x = torch.nn.functional.pad(kept, (0, length - len(kept)), value=mask)
+    return x.numpy(), np.arange(length) >= len(kept)
