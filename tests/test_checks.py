@@ -1,4 +1,4 @@
-"""The engine of the checks, on three exercises of its own: double a number, flip coins, count up in place."""
+"""The engine of the checks, on four exercises of its own: double, flip coins, count up in place, take a root."""
 
 import types
 
@@ -67,6 +67,19 @@ def _(result, numbers):
     return torch.tensor(numbers)
 
 
+@exercise("there is no root of what is below 0.")
+def root(x):
+    if x < 0:
+        raise ValueError(f"{x} has no root")
+    return x**0.5
+
+
+@root.cases
+def _(dice):
+    yield (4.0,)
+    yield (-1.0,)
+
+
 def finding(exercise, function) -> CheckFailed:
     with pytest.raises(CheckFailed) as caught:
         exercise(function)
@@ -123,7 +136,11 @@ def test_the_line_of_an_error_is_shown():
         y = x + x
         return y.nonsense
 
-    assert "from line 3 of your function: return y.nonsense" in str(finding(double, doubled)).replace("\n", " ")
+    assert "from line 3 of your function: return y.nonsense" in " ".join(str(finding(double, doubled)).split())
+
+
+def test_where_an_error_is_asked_for_nothing_else_passes():
+    assert "should raise ValueError; the number 0.0 came back" in str(finding(root, lambda x: max(x, 0.0) ** 0.5))
 
 
 def test_a_stub_says_what_is_asked():

@@ -172,7 +172,7 @@ def loss_without_grad(score, process, x, x0, t):
         return (w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss")
+@wrong("weighted_loss", "x and x0 have changed places")
 def loss_with_places_changed(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
@@ -356,7 +356,7 @@ def init_without_the_loop(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialise")
+@wrong("initialise", "Small is not 0")
 def init_small_is_not_zero(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):

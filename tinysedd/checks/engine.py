@@ -155,6 +155,8 @@ class Exercise:
             same = type(given.error) is type(expected.error)
             if isinstance(given.error, Unfit):
                 same = str(given.error) == str(expected.error)
+            if not given.error:
+                return f"Here the function should raise {type(expected.error).__name__}; {kind(given.result)} came back."
             return None if same else f"{type(given.error).__name__}: {given.error}"
         return difference(given.result, expected.result, self.tolerance, slack)
 
@@ -189,7 +191,7 @@ class Exercise:
         rows, results = dict(zip(self.parameters, case)), {}
         if expected and isinstance(given.error, Unfit):
             diagnosis, results = diagnosis or finding, {"yours": given.result}
-        elif expected:
+        elif expected and not (given.error and self.measured):  # where nothing came, there is nothing to measure
             results = {"expected": expected.error or expected.result, "yours": given.error or given.result}
         width = max(map(len, rows | results))
         lines = [f"{self.name} is not right yet.", "", *paragraph(finding)]
@@ -216,7 +218,7 @@ def _why(given: Outcome, function: Callable) -> str:
     if place is None:
         return said
     line = linecache.getline(code.co_filename, place).strip()
-    return f"{said}. It comes from line {place - code.co_firstlineno + 1} of your function: {line}"
+    return f"{said}. It comes from line {place - code.co_firstlineno + 1} of your function:\n    {line}"
 
 
 @contextlib.contextmanager

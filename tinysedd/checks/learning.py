@@ -766,6 +766,12 @@ def _(score, process, x, x0, t):
     return (w * _entropy(score, process, x, x0, t).mean(-1)).mean()
 
 
+@weighted_loss.mistake("x and x0 have changed places: score_entropy wants the noised texts before the clean ones.")
+def _(score, process, x, x0, t):
+    sigma = process.schedule.total(t)
+    return (_weight(process, t) * process.score_entropy(score(x, sigma), x0, x, sigma).mean(-1)).mean()
+
+
 @weighted_loss.mistake(
     "You ask the score about the clean texts x0. It must answer about what noise has left, x: that is all it will see."
 )
@@ -858,7 +864,7 @@ class _Network(nn.Module):
                 nn.init.constant_(module.weight, 7.0)
 
     def __repr__(self) -> str:
-        return f"(a network of {len(self.blocks)} blocks of width {self.embed.embedding_dim})"
+        return f"(a network of width {self.embed.embedding_dim}; number of blocks: {len(self.blocks)})"
 
 
 def _matrices(network: nn.Module) -> list[nn.Linear]:
@@ -938,6 +944,12 @@ def _(network):
 )
 def _(network):
     _first_weights(network, lambda k, n: True)
+
+
+@initialise.mistake("All matrices have small random weights. Small is not 0, and qkv and up want std 1 / √inputs.")
+def _(network):
+    for module in _matrices(network):
+        nn.init.normal_(module.weight, std=0.02)
 
 
 @initialise.mistake("Only attention's last layer, out, is 0. The MLP has one too: down.")

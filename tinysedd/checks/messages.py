@@ -50,7 +50,11 @@ def table(rows: dict[str, object], width: int) -> list[str]:
 
 
 def paragraph(text: str) -> list[str]:
-    return textwrap.wrap(text, 92)
+    return [part for line in text.split("\n") for part in textwrap.wrap(line, 92, subsequent_indent=_indent(line))]
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def kind(value: object) -> str:

@@ -59,8 +59,11 @@ def heatmap(
                      extend="min" if cut else "neither", ticks=range(low, high + 1))  # fmt: skip
         square = Patch(facecolor="none", edgecolor="black", label="the text itself: ratio 1")
         undefined = " (or p(text) = 0)" * any((np.isnan(m) | (m == np.inf)).any() for m in maps)
-        blank = Patch(facecolor="white", edgecolor="#bbb", hatch="/////", label=f"ratio 0: log10 is −inf{undefined}")
-        fig.legend(handles=[square, blank], loc="outside lower left", ncols=2 if width > 5 else 1, fontsize=8)
+        final = ", or never needed" * bool(S > len(alphabet) and (x < len(alphabet)).any())  # a letter stays what it is
+        zero = f"ratio 0{final}: log10 is −inf{undefined}"
+        blank = Patch(facecolor="white", edgecolor="#bbb", hatch="/////", label=zero)
+        keys = [square, blank] if any((~(m > -np.inf)).any() for m in maps) else [square]
+        fig.legend(handles=keys, loc="outside lower left", ncols=2 if width > 5 else 1, fontsize=8)
     return _once(fig)
 
 
