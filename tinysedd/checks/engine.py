@@ -156,7 +156,7 @@ class Exercise:
             if isinstance(given.error, Unfit):
                 same = str(given.error) == str(expected.error)
             if not given.error:
-                return f"Here the function should raise {type(expected.error).__name__}; {kind(given.result)} came back."
+                return f"The function should raise {type(expected.error).__name__}; {kind(given.result)} came back."
             return None if same else f"{type(given.error).__name__}: {given.error}"
         return difference(given.result, expected.result, self.tolerance, slack)
 
