@@ -23,9 +23,9 @@ An exercise is a right function, decorated. What is known about it hangs on it:
 Results may be tensors, arrays, nested lists or numbers, in single or double precision.
 """
 
-import _thread
 import contextlib
 import copy
+import ctypes
 import inspect
 import linecache
 import math
@@ -221,19 +221,21 @@ def _why(given: Outcome, function: Callable) -> str:
     return f"{said}. It comes from line {place - code.co_firstlineno + 1} of your function:\n    {line}"
 
 
+class _Over(BaseException):
+    """The time is over. It is no Exception, lest a student's own `except` catch it."""
+
+
 @contextlib.contextmanager
 def _no_longer_than(seconds: float) -> Iterator[None]:
-    """TimeoutError when the time is over: a timer presses the interrupt key."""
-    over = []
-    timer = threading.Timer(seconds, lambda: (over.append(True), _thread.interrupt_main()))
+    """TimeoutError when the time is over, in the midst of any Python code; only a call of C must end by itself."""
+    raises, thread = ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident())
+    timer = threading.Timer(seconds, raises, [thread, ctypes.py_object(_Over)])
     timer.daemon = True
     timer.start()
     try:
         yield
-    except KeyboardInterrupt:
-        if over:
-            raise TimeoutError from None
-        raise
+    except _Over:
+        raise TimeoutError from None
     finally:
         timer.cancel()
 
