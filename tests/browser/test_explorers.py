@@ -40,7 +40,9 @@ class Explorer:
 
     def changes(self, action: Callable, *arguments):
         """Whether an action changes what the picture says."""
-        before = self.picture.inner_text()
+        before = None
+        while before != (before := self.picture.inner_text()):  # an answer to what came before may be on its way
+            self.picture.page.wait_for_timeout(500)
         expect(self.picture).to_have_text(before, use_inner_text=True)
         action(*arguments)
         expect(self.picture).not_to_have_text(before, use_inner_text=True)
