@@ -143,6 +143,16 @@ def test_where_an_error_is_asked_for_nothing_else_passes():
     assert "should raise ValueError; the number 0.0 came back" in str(finding(root, lambda x: max(x, 0.0) ** 0.5))
 
 
+def test_a_changed_argument_is_noticed_in_whatever_it_is_held():
+    from tinysedd.checks.engine import _copy, _differ
+
+    held = {"weights": [torch.zeros(2), torch.ones(2)], "step": 1}
+    assert not _differ(held, _copy(held))
+    changed = _copy(held)
+    changed["weights"][1] += 1
+    assert _differ(held, changed) and _differ(held, held | {"step": 2}) and _differ(held, {"step": 1})
+
+
 def test_a_stub_says_what_is_asked():
     def double_it(x):
         raise NotImplementedError("Double all numbers.")

@@ -27,6 +27,11 @@ def times_in_parts(B, u):
     return 1 - (torch.arange(B) + u) / B
 
 
+@wrong("spread_times", "moves them by u / B only")
+def times_one_in_each_part(B, u):
+    return [(b + u) / B for b in range(B)]
+
+
 @wrong("spread_times", "divided by B: the last step")
 def times_by_linspace(B, u):
     return 1 - (u + torch.linspace(0, 1, B).double()) % 1
@@ -142,6 +147,14 @@ def loss_with_time_in_the_score(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     return (w * process.score_entropy(score(x, t), x, x0, sigma).mean(1)).mean()
+
+
+@wrong("weighted_loss", "take exp() of what the score says")
+def loss_of_ratios(score, process, x, x0, t):
+    sigma = process.schedule.total(t)
+    ratio = score(x, sigma).exp()
+    w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
+    return (w * process.score_entropy(ratio, x, x0, sigma).mean(1)).mean()
 
 
 @wrong("weighted_loss", "take the time t for the total noise")

@@ -219,6 +219,12 @@ def tweedie_unnormalised(s, x, d, Q):
     return (s @ less).clamp(min=0) * again[:, x].T
 
 
+@wrong("tweedie_step", "softmax takes exp()")
+def tweedie_softmax(s, x, d, Q):
+    less, again = torch.linalg.matrix_exp(-d * Q), torch.linalg.matrix_exp(d * Q)
+    return torch.softmax((s @ less).clamp(min=0) * again[:, x].T, dim=1)
+
+
 @wrong("tweedie_step", "step forward again is missing")
 def tweedie_half(s, x, d, Q):
     p = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)

@@ -366,6 +366,16 @@ def fill_asks_for_masks(denoiser, x, goal, mask):
     return total
 
 
+@wrong("fill_probability", "skip these places")
+def fill_wherever_they_differ(denoiser, x, goal, mask):
+    x, total = x.clone(), 1.0
+    for i in range(len(x)):
+        if x[i] != goal[i]:
+            total *= denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return total
+
+
 @wrong("fill_probability", "begin the product with 0")
 def fill_from_zero(denoiser, x, goal, mask):
     x, total = x.clone(), 0.0
@@ -504,6 +514,22 @@ def slide_not_enough(text, keep, length, mask):
     free = torch.ones(length, dtype=torch.bool)
     free[:keep] = False
     return x, free
+
+
+@wrong("slide", "in every place")
+def slide_keep_for_kept_on_the_left(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    x[:keep] = text[len(text) - kept :]
+    return x, torch.arange(length) >= kept
+
+
+@wrong("slide", "in every place")
+def slide_keep_for_kept_on_the_right(text, keep, length, mask):
+    kept = min(keep, len(text))
+    x = torch.full((length,), mask)
+    x[:kept] = text[len(text) - keep :]
+    return x, torch.arange(length) >= kept
 
 
 @wrong("slide")

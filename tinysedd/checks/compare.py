@@ -33,6 +33,20 @@ def tensor(value: object) -> Tensor:
     return value.double() if value.is_floating_point() else value if value.dtype == torch.bool else value.long()
 
 
+def loss_and_slope(result: object, weights: Tensor) -> Tensor | list[Tensor]:
+    """A student's loss with its gradient by the weights, so that both are compared; ValueError where it has none."""
+    loss = tensor(result)
+    if loss.numel() != 1:
+        return loss
+    if not isinstance(result, Tensor) or not result.requires_grad:
+        raise ValueError(
+            "Your loss has no gradient, so that nothing can be learned from it. It must stay a tensor from "
+            "beginning to end: no .item(), float(), .detach() or numpy on the way."
+        )
+    (slope,) = torch.autograd.grad(result.sum(), weights)
+    return [loss.reshape(()), slope]
+
+
 def difference(given: object, expected: object, tolerance: float | Callable[[Tensor], Tensor], slack=1.0) -> str | None:
     """In words, how a result differs from what is expected; None where it does not. slack multiplies the tolerance."""
     if isinstance(expected, str) or expected is None:

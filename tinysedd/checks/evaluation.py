@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from tinysedd.checks.engine import exercise, kind, tensor
+from tinysedd.checks.compare import loss_and_slope
+from tinysedd.checks.engine import exercise, kind
 
 SIZES = [(1, 1, 1), (1, 2, 1), (2, 1, 3), (3, 4, 2), (2, 3, 5), (4, 2, 6)]  # M texts, K levels, L characters
 
@@ -285,16 +286,7 @@ def _(dice):
 
 @autoregressive_loss.measure
 def _(result, predict, x0, start):
-    loss = tensor(result)
-    if loss.numel() != 1:
-        return loss
-    if not isinstance(result, Tensor) or not result.requires_grad:
-        raise ValueError(
-            "Your loss has no gradient, so that nothing can be learned from it. It must stay a tensor from "
-            "beginning to end: no .item(), float(), .detach() or numpy on the way."
-        )
-    (slope,) = torch.autograd.grad(result.sum(), predict.heat)
-    return [loss.reshape(()), slope]
+    return loss_and_slope(result, predict.heat)
 
 
 def _told(predict, seen: Tensor, x0: Tensor) -> Tensor:

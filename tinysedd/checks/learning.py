@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from tinysedd.checks.compare import loss_and_slope
 from tinysedd.checks.engine import exercise, kind, shares, tensor
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Uniform
@@ -590,16 +591,25 @@ def _(B, u):
     return u + torch.arange(B, dtype=torch.float64) / B
 
 
+_IN_PARTS = (
+    "Your times are spread too, but u moves them by u / B only. In the formula only b is divided by B, (u + b / B) mod "
+    "1: u moves the whole comb, and what goes out on one side comes in on the other."
+)
+
+
+@spread_times.mistake(_IN_PARTS)
+def _(B, u):
+    return (u + torch.arange(B, dtype=torch.float64)) / B
+
+
+@spread_times.mistake(_IN_PARTS)
+def _(B, u):
+    return 1 - (u + torch.arange(B, dtype=torch.float64)) / B
+
+
 @spread_times.mistake("The shift u is missing: without it the same B times come again in every batch.")
 def _(B, u):
     return 1 - torch.arange(B, dtype=torch.float64) / B
-
-
-@spread_times.mistake(
-    "Your times are spread, but shifted by u / B. In the formula only b is divided by B: (u + b / B) mod 1."
-)
-def _(B, u):
-    return 1 - (u + torch.arange(B, dtype=torch.float64)) / B
 
 
 @spread_times.mistake(
@@ -670,16 +680,7 @@ def _(dice):
 
 @weighted_loss.measure
 def _(result, score, process, x, x0, t):
-    loss = tensor(result)
-    if loss.numel() != 1:
-        return loss
-    if not isinstance(result, Tensor) or not result.requires_grad:
-        raise ValueError(
-            "Your loss has no gradient, so that nothing can be learned from it. It must stay a tensor from "
-            "beginning to end: no .item(), float(), .detach() or numpy on the way."
-        )
-    (slope,) = torch.autograd.grad(result.sum(), score.heat)
-    return [loss.reshape(()), slope]
+    return loss_and_slope(result, score.heat)
 
 
 @weighted_loss.mistake(
@@ -740,6 +741,16 @@ def _(score, process, x, x0, t):
 def _(score, process, x, x0, t):
     w = _weight(process, t)
     return (w * _entropy(score, process, x, x0, t).mean(-1)).sum() / w.sum()
+
+
+@weighted_loss.mistake(
+    "You take exp() of what the score says. process.score_entropy wants log-scores, and that is what score(x, sigma) "
+    "gives."
+)
+def _(score, process, x, x0, t):
+    sigma = process.schedule.total(t)
+    entropy = process.score_entropy(score(x, sigma).exp(), x, x0, sigma)
+    return (_weight(process, t) * entropy.mean(-1)).mean()
 
 
 @weighted_loss.mistake("You hand the time t to the score function. It takes the total noise, sigma(t).")

@@ -263,6 +263,23 @@ def _(s, x, d, Q):
     return (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0) * torch.linalg.matrix_exp(d * Q)[:, x].T
 
 
+_SOFTMAX = (
+    "softmax takes exp() of its numbers before it divides. Yours are probabilities already, but for a factor: divide "
+    "each row by its sum."
+)
+
+
+@tweedie_step.mistake(_SOFTMAX)
+def _(s, x, d, Q):
+    less = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
+    return (less * torch.linalg.matrix_exp(d * Q)[:, x].T).softmax(-1)
+
+
+@tweedie_step.mistake(_SOFTMAX)
+def _(s, x, d, Q):
+    return (s @ torch.linalg.matrix_exp(-d * Q) * torch.linalg.matrix_exp(d * Q)[:, x].T).softmax(-1)
+
+
 @tweedie_step.mistake(
     "The step forward again is missing: multiply the ratios with less noise by exp(dQ), from y to the character of x."
 )
@@ -947,6 +964,9 @@ def _(dice):
         some = goal.clone()  # the goal has a hole too
         some[0] = N
         yield denoiser, torch.full((L,), N), some, N
+        x = goal.clone()  # and where the goal has one, x may show a character
+        x[-1] = N
+        yield denoiser, x, some, N
     agree = _Denoiser(torch.tensor([[0.5, 0.0], [0.0, 0.5]]).double())
     yield agree, torch.tensor([2, 2]), torch.tensor([1, 1]), 2
     yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # cannot be
@@ -1006,10 +1026,23 @@ def _(*arguments):
     return float(math.prod(_factors(*arguments, put=lambda p: p.argmax())))
 
 
-@fill_probability.mistake(
-    "Where the goal has a mask as well, nothing is asked. You look up the mask in row i of the denoiser, which has no "
-    "such column: skip these places."
+_NOT_ASKED = (
+    "Where the goal has a mask, nothing is asked. You look up the mask in row i of the denoiser, which has no such "
+    "column: skip these places."
 )
+
+
+@fill_probability.mistake(_NOT_ASKED)
+def _(denoiser, x, goal, mask):
+    x, p = x.clone(), 1.0
+    for i in range(len(x)):
+        if x[i] != goal[i]:
+            p *= float(denoiser(x)[i, goal[i]])
+            x[i] = goal[i]
+    return p
+
+
+@fill_probability.mistake(_NOT_ASKED)
 def _(denoiser, x, goal, mask):
     x, p = x.clone(), 1.0
     for i in range(len(x)):
@@ -1114,10 +1147,28 @@ def _(text, keep, length, mask):
     return slide.reference(text, keep, length, mask)[0], torch.arange(length) >= keep
 
 
-@slide.mistake(
-    "Where the text is shorter than `keep`, this goes wrong: keep as much as there is, and no more than that."
+_SHORTER = (
+    "Where the text is shorter than `keep`, this goes wrong. Find out first how many characters are really kept, and "
+    "go on with this number in every place: `keep` itself is then no longer needed."
 )
+
+
+@slide.mistake(_SHORTER)
 def _(text, keep, length, mask):
     x = torch.full((length,), mask)
     x[:keep] = text[len(text) - keep :]
     return x, torch.arange(length) >= keep
+
+
+@slide.mistake(_SHORTER)
+def _(text, keep, length, mask):
+    x = torch.full((length,), mask)
+    x[:keep] = text[len(text) - min(keep, len(text)) :]
+    return x, torch.arange(length) >= keep
+
+
+@slide.mistake(_SHORTER)
+def _(text, keep, length, mask):
+    x, kept = torch.full((length,), mask), min(keep, len(text))
+    x[:kept] = text[len(text) - keep :]
+    return x, torch.arange(length) >= kept

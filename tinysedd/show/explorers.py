@@ -22,13 +22,13 @@ from torch import Tensor
 from tinysedd.corpus import Alphabet
 from tinysedd.process import Process
 from tinysedd.sampling import SAMPLERS, Score, draw, sample
-from tinysedd.show.frames import BREAK, CHANGED, COLUMNS, NAMES, SETTLED, compared, frames, legend
+from tinysedd.show.frames import BREAK, CHANGED, COLUMNS, NOISING, compared, frames, legend
 from tinysedd.show.pictures import still_png
 from tinysedd.show.player import still_html
 from tinysedd.show.plots import SHORT, SPACE, bars, figures, heatmap, limits, neighbours, spell, tens
 
 WIDE, ROW = w.Layout(width="32em"), w.Layout(display="flex", flex_flow="row wrap", align_items="center")
-NOISED = NAMES | {CHANGED: "changed", SETTLED: "as it was"}
+NOISED = NOISING | {CHANGED: "changed"}  # since the text was clean
 STYLE = """<style>
 .tinysedd-show { line-height: 1.5; }
 .tinysedd-show .beside { display: flex; flex-wrap: wrap; gap: 0.5em 2em; }
