@@ -8,6 +8,11 @@ import torch
 from exercises import right, wrong
 
 
+@wrong("normalise", "root of the sum of squares")
+def normalise_a_vector(weights):
+    return weights / weights.norm()
+
+
 @wrong("normalise", "largest weight")
 def largest_becomes_one(weights):
     return weights / max(weights.flatten())
@@ -73,6 +78,18 @@ def normalise_in_numpy(weights):
 @right("normalise")
 def normalise_in_logs(weights):
     return (weights.log() - weights.sum().log()).exp().float()
+
+
+@wrong("concrete_score", "You subtract p(x)")
+def score_of_differences(p, x):
+    L, N = len(x), len(p)
+    s = torch.zeros(L, N, dtype=p.dtype)
+    for i in range(L):
+        for c in range(N):
+            y = x.clone()
+            y[i] = c
+            s[i, c] = p[tuple(y)] - p[tuple(x)]
+    return s
 
 
 @wrong("concrete_score", "upside down")

@@ -168,6 +168,13 @@ def gradient_by_small_differences(log_s, r):
     return (up - down) / (2 * d)
 
 
+@wrong("absorbing_score", "every state has the ratio 1")
+def absorbing_one_where_it_shows(posterior, x, sigma):
+    ratio = posterior / torch.expm1(sigma)[:, None, None]
+    at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], dim=-1)
+    return torch.where((x == posterior.shape[-1])[..., None], at_mask, torch.ones_like(at_mask))
+
+
 @wrong("absorbing_score", "divide by 1 - e^-sigma")
 def masks_over_the_share(posterior, x, sigma):
     B, L, N = posterior.shape
@@ -276,6 +283,22 @@ def masks_in_lists(posterior, x, sigma):
                 rows.append([float(y == c) for y in range(N + 1)])
         s.append(rows)
     return s
+
+
+@wrong("uniform_score", "hit and the spared have changed places")
+def uniform_hit_for_spared(posterior, x, sigma):
+    B, L, N = posterior.shape
+    hit = 1 - torch.exp(-sigma)[:, None, None]
+    T = (hit * torch.eye(N) + (1 - hit) / N).to(posterior)
+    return (posterior / T[torch.arange(B)[:, None], x]) @ T
+
+
+@wrong("uniform_score", "after the sum")
+def uniform_divided_too_late(posterior, x, sigma):
+    B, L, N = posterior.shape
+    keep = torch.exp(-sigma)[:, None, None]
+    T = (keep * torch.eye(N) + (1 - keep) / N).to(posterior)
+    return (posterior @ T) / T[torch.arange(B)[:, None], x]
 
 
 @wrong("uniform_score", "ratio of averages")
@@ -397,6 +420,17 @@ def letters_in_numpy(posterior, x, sigma):
     T = keep * np.eye(N) + (1 - keep) / N  # (B, N, N)
     seen = np.stack([t[:, row].T for t, row in zip(T, x)])  # (B, L, N)
     return (p / seen) @ T
+
+
+@wrong("denoising_score_entropy", "leave out the clean character")
+def denoising_without_the_clean(log_score, x, x0, sigma):
+    B, L, N = log_score.shape
+    keep = torch.exp(-sigma)[:, None, None]
+    T = (keep * torch.eye(N) + (1 - keep) / N).to(log_score)
+    q = T[torch.arange(B)[:, None], x0]
+    r = q / q.gather(-1, x[..., None])
+    cost = log_score.exp() - r * log_score + r * (r.log() - 1)
+    return cost.scatter(-1, x0[..., None], 0.0).sum(-1) / N
 
 
 @wrong("denoising_score_entropy", "N/(N - 1)")

@@ -111,6 +111,13 @@ def loss_with_what_is_left(score, process, x, x0, t):
     return (process.schedule.rate(t) * torch.exp(-sigma) * se.mean(1)).mean()
 
 
+@wrong("weighted_loss", "e^sigma in the weight")
+def loss_with_a_weight_below_0(score, process, x, x0, t):
+    sigma = process.schedule.total(t)
+    w = process.schedule.rate(t) * (1 - torch.exp(sigma))
+    return (w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)).mean()
+
+
 @wrong("weighted_loss", "(B, B)")
 def loss_of_all_pairs(score, process, x, x0, t):
     sigma = process.schedule.total(t)
@@ -294,6 +301,17 @@ def average_of_copies(average, weights, decay):
         a *= decay
         a += (1 - decay) * w.float()
     return new
+
+
+@wrong("initialise", "took the outputs")
+def initialise_by_outputs(network):
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.out_features**-0.5)
+    nn.init.zeros_(network.head.weight)
+    for block in network.blocks:
+        nn.init.zeros_(block.out.weight)
+        nn.init.zeros_(block.down.weight)
 
 
 @wrong("initialise", "the loop over all Linear layers still comes after the zeros")

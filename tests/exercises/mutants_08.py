@@ -327,6 +327,12 @@ def gpt_that_says_one_more(predict, x0, start):
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
 
+@wrong("agreeing_share", "divides by B - 1")
+def agree_with_std(x, first, second):
+    agrees = (x[:, first] == x[:, second]).all(-1).double()
+    return agrees.mean(), agrees.std() / len(x) ** 0.5
+
+
 @wrong("agreeing_share", "share of characters")
 def share_of_characters(x, first, second):
     p = (x[:, first] == x[:, second]).double().mean()

@@ -393,6 +393,14 @@ def _same(x: Tensor, first, second) -> Tensor:
 
 
 @agreeing_share.mistake(
+    "The share is right. Your ± divides by B - 1, as .std() does. For a share it is √(p (1 - p) / B)."
+)
+def _(x, first, second):
+    p, _ = agreeing_share.reference(x, first, second)
+    return p, (p * (1 - p) / (len(x) - 1)).sqrt()
+
+
+@agreeing_share.mistake(
     "This is the share of characters that agree. A text agrees only if all of its pairs do: first .all(), then the "
     "mean."
 )

@@ -246,6 +246,14 @@ def _(p, x, sigma):
     return _at_masks(p, torch.full_like(x, p.shape[-1]), p / torch.expm1(_wide(sigma)))
 
 
+@absorbing_score.mistake(
+    "At a character that shows every state has the ratio 1. Only the character itself has it; no other can come about."
+)
+def _(p, x, sigma):
+    s = absorbing_score.reference(p, x, sigma)
+    return torch.where((x == p.shape[-1])[..., None], s, 1.0)
+
+
 @absorbing_score.mistake("At a character that shows you have only 0. The text itself has the ratio 1.")
 def _(p, x, sigma):
     return absorbing_score.reference(p, x, sigma) * (x == p.shape[-1])[..., None]
@@ -336,6 +344,21 @@ def _(p, x, sigma):
     return (1 / _into(T, x)) @ T
 
 
+@uniform_score.mistake(
+    "The hit and the spared have changed places in your q: a character is spared with e^-sigma, hit with 1 - e^-sigma."
+)
+def _(p, x, sigma):
+    return uniform_score.reference(p, x, -torch.log(-torch.expm1(-sigma)))
+
+
+@uniform_score.mistake(
+    "You divide by q(x|y), after the sum. Each a has a q(x|a) of its own: divide p(a|x) by it first, then sum over a."
+)
+def _(p, x, sigma):
+    T = _rows(p, sigma)
+    return (p @ T) / _into(T, x)
+
+
 @uniform_score.mistake(REDRAWN)
 def _(p, x, sigma):
     N = p.shape[-1]
@@ -397,6 +420,13 @@ def _(log_score, x, x0, sigma):
 @denoising_score_entropy.mistake("The term at the current character, y = x, should be left out of the sum.")
 def _(log_score, x, x0, sigma):
     return _costs(log_score, x, x0, _q(log_score, sigma)).mean(-1)
+
+
+@denoising_score_entropy.mistake(
+    "You leave out the clean character, y = x0. It is the current one, y = x, that is no jump and must not count."
+)
+def _(log_score, x, x0, sigma):
+    return _others(_costs(log_score, x, x0, _q(log_score, sigma)), x0).mean(-1)
 
 
 @denoising_score_entropy.mistake("Your key is upside down: r = q(y | x0) / q(x | x0).")
@@ -709,6 +739,12 @@ def _(score, process, x, x0, t):
     return (w * _entropy(score, process, x, x0, t).mean(-1)).mean()
 
 
+@weighted_loss.mistake("You have e^sigma in the weight, so that it is below 0. The share hit is 1 - e^-sigma.")
+def _(score, process, x, x0, t):
+    w = process.schedule.rate(t) * -torch.expm1(process.schedule.total(t))
+    return (w * _entropy(score, process, x, x0, t).mean(-1)).mean()
+
+
 @weighted_loss.mistake(
     "The mean of the weights times the mean of the score entropies: each text must meet its own weight before the mean "
     "is taken. Two tensors of shapes (B,) and (B, 1) make a (B, B) of all pairs."
@@ -990,6 +1026,12 @@ def _(network):
 def _(network):
     for k, module in enumerate(_matrices(network)):
         nn.init.normal_(module.weight) if not _asked_zero(k, 0) else nn.init.zeros_(module.weight)
+
+
+@initialise.mistake("The zeros are right. But std is 1 / √inputs: you took the outputs, module.out_features.")
+def _(network):
+    for k, module in enumerate(_matrices(network)):
+        nn.init.normal_(module.weight, std=0.0 if _asked_zero(k, 0) else module.out_features**-0.5)
 
 
 @initialise.mistake(

@@ -123,6 +123,11 @@ def _(s, x, Q, speed):
     return reverse_rates.reference(torch.ones_like(s), x, Q, speed)
 
 
+@reverse_rates.mistake("You take exp() of s. These are ratios already, no log-scores.")
+def _(s, x, Q, speed):
+    return reverse_rates.reference(s.exp(), x, Q, speed)
+
+
 @reverse_rates.mistake("Q is missing: as if every jump y → x had the same forward rate. With masks most have none.")
 def _(s, x, Q, speed):
     return (speed * s).scatter(-1, x[:, None], 0.0)

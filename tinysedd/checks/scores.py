@@ -36,6 +36,14 @@ def _(dice):
 
 
 @normalise.mistake(
+    "You divide by the root of the sum of squares: that makes the length of a vector 1. The sum of a pmf is 1: divide "
+    "by the sum."
+)
+def _(weights):
+    return weights / weights.square().sum().sqrt()
+
+
+@normalise.mistake(
     "You divide by the largest weight, so that it becomes 1. Divide by the sum of all weights: that makes the sum 1."
 )
 def _(weights):
@@ -88,6 +96,11 @@ def _(dice):
     p = _table(dice, 3, 2)
     p[0, 1] = 0  # a neighbour that cannot be
     yield p, torch.tensor([0, 2])
+
+
+@concrete_score.mistake("You subtract p(x). A ratio is asked for: divide by it.")
+def _(p, x):
+    return (concrete_score.reference(p, x) - 1) * p[tuple(x)]
 
 
 @concrete_score.mistake("This is the ratio upside down: p(x) belongs below the line, p(neighbour) above it.")
@@ -481,6 +494,7 @@ def _(dice):
     log_score = torch.full((3, 4), -torch.inf, dtype=torch.float64)
     log_score[range(3), [1, 0, 3]], log_score[2, 1] = 0.0, -7.5
     yield log_score, torch.tensor([1, 0, 3])
+    yield torch.tensor([[-1.0, 0, -2], [0, -3, -0.5]], dtype=torch.float64), torch.tensor([1, 1])  # one as good as x
 
 
 @best_jump.measure
@@ -490,6 +504,15 @@ def _(result, log_score, x):
     if pair.shape != (2,):
         raise ValueError(f"A pair (position, character) was expected; {kind(result)} came back.")
     return pair
+
+
+@best_jump.mistake(
+    "You leave out every 0. A neighbour that is as probable as x has the log-score 0 too: leave out the place "
+    "(i, x[i]) in each row, whatever stands there."
+)
+def _(log_score, x):
+    others = torch.where(log_score == 0, -torch.inf, log_score)
+    return divmod(int(others.argmax()), log_score.shape[1])
 
 
 @best_jump.mistake(
