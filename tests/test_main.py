@@ -79,7 +79,7 @@ def complaints(checkpoint, folder):
         (["train", "--corpus", "nowhere.txt"], "cannot read nowhere.txt"),
         (["train", "--steps", "5", "--minutes", "1"], "not both"),
         (["train", "--steps", "0"], "above 0"),
-        (["train", "--heads", "3"], "multiple"),
+        (["train", "--heads", "5"], "multiple"),
         (["train", "--corpus", "words", "--length", "9"], "leave the length out"),
         (["train", "--corpus", "words", "--out", "nowhere/x.pt"], "no folder"),
         (["train", "--resume", checkpoint], ".train.pt"),

@@ -174,11 +174,13 @@ def test_a_network_knows_where_a_character_stands(variant):
 
 
 @pytest.mark.parametrize("near", [0, 1, 3])
+@pytest.mark.parametrize("pairs", [0, 7])
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_a_character_is_embedded_with_its_neighbours_and_with_no_others(near, is_causal):
+def test_a_character_is_embedded_with_its_neighbours_and_with_no_others(near, pairs, is_causal):
     """Without blocks the output at i depends on the window around i alone; a causal one ends before i."""
     torch.manual_seed(0)
-    network = Transformer(Absorbing(N), Shape(layers=0, width=16, causal=is_causal, near=near), length=L)
+    shape = Shape(layers=0, width=16, causal=is_causal, near=near, pairs=pairs)
+    network = Transformer(Absorbing(N), shape, length=L)
     torch.nn.init.normal_(network.head.weight)
     x = torch.full((1, L), 2)
     out = network.log_posterior(x)[0]
@@ -189,6 +191,59 @@ def test_a_character_is_embedded_with_its_neighbours_and_with_no_others(near, is
         reach = range(j + 1, j + 2 * near + 2) if is_causal else range(j - near, j + near + 1)
         assert moved == [i for i in reach if 0 <= i < L]
     assert near == 0 or (out[0] != out[L // 2]).any()  # beyond the end stands nothing
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("near", [1, 2])
+def test_a_pair_of_neighbours_says_more_than_the_two_by_themselves(near, is_causal):
+    """Exchange the characters at j and k: where single tables alone are summed, what they add is a sum of two terms,
+    f(a, b) + f(c, d) = f(a, d) + f(c, b). With a table of pairs that ends just where j and k are a pair."""
+    torch.manual_seed(0)
+    seen = range(-2 * near, 0) if is_causal else [k for k in range(-near, near + 1) if k]  # from the place that looks
+    together = {pair for pair in zip(seen, seen[1:])}
+
+    def interacts(pairs: int, j: int, k: int) -> bool:
+        network = Transformer(Absorbing(N), Shape(0, 1, 16, causal=is_causal, near=near, pairs=pairs), length=2 * L)
+        x = torch.zeros(4, 2 * L, dtype=torch.int64)
+        x[:, L + j], x[:, L + k] = torch.tensor([1, 3, 1, 3]), torch.tensor([2, 4, 4, 2])
+        h = network.embed(network._rows(x).flatten(0, 1)).view(4, 2 * L, -1)[:, L]
+        return bool((h[0] + h[1] - h[2] - h[3]).abs().max() > 1e-4)
+
+    for j in seen:
+        for k in [k for k in seen if k > j]:
+            assert not interacts(0, j, k) and interacts(100, j, k) == ((j, k) in together)
+
+
+def test_pairs_share_rows_where_there_are_too_few_and_none_is_out_of_reach():
+    """(N + 1)^2 pairs on 7 rows a table: every row is used by some text, and no other."""
+    network = Transformer(Absorbing(N), Shape(0, 1, 16, near=2, pairs=7), length=L)
+    rows = network._rows(torch.randint(N + 1, (500, L), generator=torch.Generator().manual_seed(6)))
+    assert rows.unique().tolist() == list(range(network.embed.num_embeddings))
+    assert rows.shape == (500, L, 5 + 3)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_a_shift_takes_a_quarter_from_each_side_that_may_be_seen(is_causal):
+    h = torch.randn(2, L, 16)
+    out = room._shift(h, is_causal)
+    for i in range(L):
+        left = h[:, i - 1, :4] if i else torch.zeros(2, 4)
+        right = h[:, i, 4:8] if is_causal else h[:, i + 1, 4:8] if i + 1 < L else torch.zeros(2, 4)
+        assert (out[:, i] == torch.cat([left, right, h[:, i, 8:]], -1)).all()
+
+
+def test_perceptrons_see_their_neighbours_where_there_is_a_shift():
+    """With attention silenced a block moves what is at i to i - 1, i, i + 1; without the shift, nowhere else."""
+    for shift, reach in [(False, [3]), (True, [2, 3, 4])]:
+        torch.manual_seed(0)
+        block = room.Block(Shape(1, 2, 16, shift=shift), None)
+        torch.nn.init.normal_(block.down.weight)
+        torch.nn.init.zeros_(block.out.weight)
+        h, rotation = torch.randn(1, L, 16), room._rotation(L, 8, torch.device("cpu"))
+        other = h.clone()
+        other[:, 3] += 1
+        moved = (block(h, rotation, None) != block(other, rotation, None)).any(-1)[0]
+        assert moved.nonzero().flatten().tolist() == reach
 
 
 def test_rotations_tell_how_far_apart_characters_stand_and_not_where():
@@ -281,11 +336,13 @@ def test_attention_is_its_definition():
 # Its size
 
 
-def test_four_blocks_of_width_128_have_as_many_parameters_as_is_said():
-    assert "0.8 M" in Shape.__doc__
+def test_it_has_as_many_parameters_as_is_said():
+    assert "0.8 M parameters" in Shape.__doc__ and "0.2 M cost products" in Shape.__doc__
     for shape in (Shape(), Shape(causal=True)):
-        count = sum(weight.numel() for weight in Transformer(Absorbing(31), shape).parameters())
-        assert round(count / 1e6, 1) == 0.8
+        network = Transformer(Absorbing(31), shape)
+        products = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, torch.nn.Linear))
+        count = sum(weight.numel() for weight in network.parameters())
+        assert (round(count / 1e6, 1), round(products / 1e6, 1)) == (0.8, 0.2)
 
 
 @pytest.mark.parametrize(("width", "heads"), [(130, 4), (12, 4), (15, 1)])
@@ -301,9 +358,10 @@ def test_shorter_texts_are_welcome(variant):
     assert network(x, sigma).shape == (3, L - 3, network.process.num_states)
 
 
-def test_neighbours_are_counted_from_0():
-    with pytest.raises(ValueError, match="0 or more, not -1"):
-        Shape(near=-1)
+@pytest.mark.parametrize("wrong", [{"near": -1}, {"pairs": -1}])
+def test_neighbours_and_rows_are_counted_from_0(wrong):
+    with pytest.raises(ValueError, match="0 or more, not .*-1"):
+        Shape(**wrong)
 
 
 def test_a_text_that_is_too_long_is_refused():

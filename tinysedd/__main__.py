@@ -34,10 +34,12 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("model.pt"), help="checkpoint to write (default: model.pt)")
     add("--resume", type=Path, help="go on with a stopped training, given its .train.pt; it knows the other options")
     add("--length", type=int, help="characters a text (default: the world's, or 128)")
-    add("--layers", type=int, default=4, help="blocks of the network (default: 4)")
-    add("--width", type=int, default=128, help="features of a character (default: 128)")
+    add("--layers", type=int, default=2, help="blocks of the network (default: 2)")
+    add("--width", type=int, default=96, help="features of a character (default: 96)")
     add("--heads", type=int, default=4, help="attention heads (default: 4)")
     add("--near", type=int, default=2, help="neighbours on each side that a character is embedded with (default: 2)")
+    add("--pairs", type=int, default=2048, help="rows of a table for each pair of neighbours (default: 2048; 0: none)")
+    add("--no-shift", action="store_true", help="perceptrons see a character's own features alone")
     add("--free-scores", action="store_true", help="the published parametrisation: free log-scores, told sigma")
     add("--batch", type=int, default=64, help="texts a step (default: 64)")
     add("--rate", type=float, default=8e-3, help="peak learning rate (default: 0.008)")
@@ -109,7 +111,10 @@ def train(args: argparse.Namespace, command: str) -> None:
         if args.start is None:
             corpus = load_corpus(args.corpus, args.length)
             process = PROCESSES[args.process](len(corpus.alphabet))
-            shape = Shape(args.layers, args.heads, args.width, args.free_scores, near=args.near)
+            shape = Shape(
+                args.layers, args.heads, args.width, args.free_scores,
+                near=args.near, shift=not args.no_shift, pairs=args.pairs,
+            )  # fmt: skip
             model = Transformer(process, shape, corpus.alphabet, corpus.length)
         else:
             model = load(args.start).train().requires_grad_()

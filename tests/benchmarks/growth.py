@@ -143,7 +143,7 @@ def train_steps(batch: int, length: int, alphabet: int, width: int, device: str,
     characters = Alphabet("".join(chr(256 + i) for i in range(alphabet)))
     # A validation after each step, of two texts, is what makes `fit` tell the time of every step.
     corpus = Corpus(characters, draw, torch.zeros(2, length, dtype=torch.int64))
-    model = Transformer(Absorbing(alphabet), Shape(width=width), characters, length).to(device)
+    model = Transformer(Absorbing(alphabet), Shape(4, 4, width, pairs=0), characters, length).to(device)
     if compile:
         model.compile()
     steps = STEPS + WARM

@@ -1,6 +1,6 @@
 """How the bound falls with the time of training: SEDD with masks, SEDD with random characters, and a GPT.
 
-All three have 4 layers, 4 heads, width 128, and are trained by the same `fit` with the same optimiser.
+All three have the default shape, and are trained by the same `fit` with the same optimiser.
 """
 
 import math
