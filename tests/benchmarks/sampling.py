@@ -163,8 +163,7 @@ def _as_good(key: str, own: list[dict], plain: list[dict], real: list[dict]) -> 
     distances, variance = [], 0.0
     for batches in (own, plain):
         values = [_value(batch, key) for batch in batches]
-        away = statistics.fmean(values) - goal
-        distances.append(max(away, 0.0) if key.endswith("divergence") else abs(away))  # from the corpus: less is better
+        distances.append(abs(statistics.fmean(values) - goal))
         variance += statistics.variance(values) / len(values) if len(values) > 1 else 0.0
     return distances[0] <= distances[1] + 2 * math.sqrt(variance)
 
