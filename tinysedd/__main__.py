@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="steps (default: one a character)")
     add(
         "--sampler",
-        choices=["euler", "tweedie", "first_hitting", "entropy_bounded", "corrected"],
+        choices=["euler", "tweedie", "first_hitting", "entropy_bounded", "spread", "corrected"],
         help="(default: the last, or tweedie under Uniform)",
     )
     add("--seed", type=int, help="the same seed gives the same text (default: a fresh one)")

@@ -1,4 +1,4 @@
-"""From noise to text: five samplers, plain functions over any score function.
+"""From noise to text: six samplers, plain functions over any score function.
 
 A sampler takes (score, process, x, free, steps, generator): the noise x (B, L) to begin with, and which characters are
 free to change (L,); the others are the prompt and stay (SEDD, section 5.3). It gives back a Trajectory.
@@ -134,18 +134,39 @@ def entropy_bounded(
     return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=len(states) - 1, mask=process.mask)
 
 
-def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
-    """Absorbing only: entropy_bounded, then corrector steps, a quarter of all (Campbell et al., 2205.14987).
+def spread(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+    """Absorbing only: draw groups of characters that stand far apart, and so nearly independent (the idea of the Halton
+    scheduler, Besnier et al., 2503.17076, on a line).
 
-    Each takes a few characters of a finished text, a sixteenth or one, and draws them again given the rest. With the
-    exact score, one by one, that is Gibbs sampling, which leaves p(x0) as it is. A learned score is best where it sees
-    most, and so mends here what it wrote when it saw little.
+    From place to place it goes on by the golden ratio of the text's length, from a start by lot: however many places
+    make a group, they are spread evenly, and so are those that are left. The order depends on no character, so that one
+    by one, with the exact score, it is exact. More steps than masks are not needed and not taken.
     """
-    first = entropy_bounded(score, process, x, free, steps - steps // 4, generator)
+    masked = _masked(process, x, free)
+    steps, states, times = min(steps, int(masked.sum(-1).max())), [x], [1.0]
+    order = _golden_order(x, generator)
+    for left in range(steps, 0, -1):
+        count = masked.sum(-1, keepdim=True)  # (B, 1)
+        hit = _least(order, masked, count // left)  # what is left over comes last, when most is settled
+        x = _redraw(score, process, x, hit, -torch.log1p(-count.squeeze(-1).double() / (x.shape[1] + 1)), generator)
+        masked = masked & ~hit
+        states.append(x)
+        times.append(float(process.schedule.time(-torch.log1p(-masked.double().mean())).clamp(0, 1)))
+    return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=steps, mask=process.mask)
+
+
+def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+    """Absorbing only: spread, then corrector steps, a quarter of all (Campbell et al., 2205.14987).
+
+    Each takes a few characters of a finished text, a sixteenth or one, far apart, and draws them again given the rest.
+    With the exact score, one by one, that is Gibbs sampling, which leaves p(x0) as it is. A learned score is best where
+    it sees most, and so mends here what it wrote when it saw little.
+    """
+    first = spread(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
     sigma = -torch.log1p(torch.tensor(-few / (count + 1), dtype=torch.float64, device=x.device))
-    order = torch.rand(x.shape, generator=generator).to(x.device).masked_fill(~free, 2.0).argsort(-1)  # free ones first
+    order = _golden_order(x, generator).masked_fill(~free, x.shape[1]).argsort(-1)  # free ones first
     for step in range(steps // 4 if count else 0):
         places = order[:, [(step * few + i) % count for i in range(few)]]  # (B, few)
         hit = torch.zeros_like(x, dtype=torch.bool).scatter(-1, places, True)
@@ -156,7 +177,9 @@ def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: in
     return Trajectory(torch.stack(states), times, ~free, calls=calls, mask=process.mask)
 
 
-SAMPLERS = {sampler.__name__: sampler for sampler in (euler, tweedie, first_hitting, entropy_bounded, corrected)}
+SAMPLERS = {
+    sampler.__name__: sampler for sampler in (euler, tweedie, first_hitting, entropy_bounded, spread, corrected)
+}
 
 
 def best_sampler(process: Process) -> str:
@@ -255,9 +278,17 @@ def _masked(process: Process, x: Tensor, free: Tensor) -> Tensor:
     return (x == process.mask) & free
 
 
+def _golden_order(x: Tensor, generator) -> Tensor:
+    """When each place of x (B, L) has its turn (B, L), from 0 on: the n-th is n golden ratios of L from the first."""
+    B, L = x.shape
+    start = torch.rand(B, 1, dtype=torch.float64, generator=generator)
+    stops = (start + (5**0.5 - 1) / 2 * torch.arange(L, dtype=torch.float64)) % 1  # all different
+    return stops.argsort(-1).to(x.device)  # sorted, the first stop is the first place's
+
+
 def _least(key: Tensor, among: Tensor, count: Tensor) -> Tensor:
     """The `count` (B, 1) places with the least keys (B, L) among those chosen (B, L), as a mask (B, L)."""
-    return key.masked_fill(~among, torch.inf).argsort(-1).argsort(-1) < count
+    return key.double().masked_fill(~among, torch.inf).argsort(-1).argsort(-1) < count
 
 
 def _reverse(step, score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator) -> Trajectory:
