@@ -269,7 +269,7 @@ def test_first_hitting_unmasks_any_position_first(words, chance):
 def test_corrected_draws_a_few_free_characters_again_in_turn(prompt, few):
     """The last quarter of 40 steps: 2 of 40 characters, or 1 of 10 around a prompt, are masks each time.
 
-    Each free one has its turn before any has it twice.
+    Each free one has its turn before any has it twice, and those first that were drawn first.
     """
     process, asked = Absorbing(3), []
 
@@ -285,6 +285,8 @@ def test_corrected_draws_a_few_free_characters_again_in_turn(prompt, few):
     assert drawn.calls == len(asked) and first <= min(free, 30) and (drawn.times[first + 1 :] == 0).all()
     again = torch.stack(asked[first:]) == process.mask  # (10, B, L)
     assert (again.sum(-1) == few).all() and (again.sum(0).amax(-1) == few * 10 // free + (few * 10 % free > 0)).all()
+    waited = (drawn.states[: first + 1] == process.mask).sum(0).expand(10, 6, 40)[again].view(10, 6, few)
+    assert (waited[1:].amin(-1) >= waited[:-1].amax(-1)).all() and (waited[0] == 1).all()
     for x, masks, after in zip(drawn.states[first:], again, drawn.states[first + 1 :]):
         assert (x != process.mask).all() and ((after == x) | masks).all()
 

@@ -158,15 +158,16 @@ def spread(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, 
 def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
     """Absorbing only: spread, then corrector steps, a quarter of all (Campbell et al., 2205.14987).
 
-    Each takes a few characters of a finished text, a sixteenth or one, far apart, and draws them again given the rest.
-    With the exact score, one by one, that is Gibbs sampling, which leaves p(x0) as it is. A learned score is best where
-    it sees most, and so mends here what it wrote when it saw little.
+    Each takes a few characters of a finished text, a sixteenth or one, and draws them again given the rest: first those
+    that were drawn first. With the exact score, one by one, that is Gibbs sampling, which leaves p(x0) as it is. What
+    was drawn when little could be seen, or together with others, is mended now that the rest is there.
     """
     first = spread(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
     sigma = -torch.log1p(torch.tensor(-few / (count + 1), dtype=torch.float64, device=x.device))
-    order = _golden_order(x, generator).masked_fill(~free, x.shape[1]).argsort(-1)  # free ones first
+    masked_for = (first.states == process.mask).sum(0)  # (B, L), in steps
+    order = masked_for.masked_fill(~free, steps + 1).argsort(dim=-1, stable=True)
     for step in range(steps // 4 if count else 0):
         places = order[:, [(step * few + i) % count for i in range(few)]]  # (B, few)
         hit = torch.zeros_like(x, dtype=torch.bool).scatter(-1, places, True)

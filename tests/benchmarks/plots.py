@@ -96,6 +96,7 @@ def _qualities(axis, schemes: list[dict], key: str) -> None:
         ("corrected", "corrected", STYLES[0]),
         ("first_hitting", "first_hitting", STYLES[1]),
         ("entropy_bounded", "entropy_bounded", STYLES[2]),
+        ("spread", "spread", STYLES[3]),
     ]
     for group, label, (colour, mark, line) in groups:
         own = [s for s in schemes if group in (s["role"], s["sampler"] if s["role"] == "scheme" else "")]
