@@ -160,7 +160,7 @@ def _value(batch: dict, key: str) -> float:
 
 
 def _as_good(key: str, own: list[dict], plain: list[dict], real: list[dict]) -> bool:
-    # A divergence is a distance already, whose goal is 0. Real text has one of its own, being few texts of another part.
+    # A divergence is a distance already, whose goal is 0. Real text has one too: it is few texts, of another part.
     goal = 0.0 if key.endswith("_divergence") else statistics.fmean(_value(batch, key) for batch in real)
     distances, variance = [], 0.0
     for batches in (own, plain):
