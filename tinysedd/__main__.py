@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add("--no-shift", action="store_true", help="perceptrons see a character's own features alone")
     add("--free-scores", action="store_true", help="the published parametrisation: free log-scores, told sigma")
     add("--batch", type=int, default=64, help="texts a step (default: 64)")
-    add("--rate", type=float, default=8e-3, help="peak learning rate (default: 0.008)")
+    add("--rate", type=float, default=1.2e-2, help="peak learning rate (default: 0.012)")
     add("--late", type=float, default=1.0, help="above 1: train more on texts that are nearly all noise (default: 1)")
     add("--start", help="begin with a checkpoint's weights and shape, given its name or file")
     add("--average", type=float, default=0.995, help="decay of the weights' moving average (default: 0.995)")

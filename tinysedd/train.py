@@ -46,7 +46,7 @@ class Training:
     steps: int | None = 2000
     minutes: float | None = None
     batch: int = 64
-    rate: float = 8e-3
+    rate: float = 1.2e-2
     warmup: int = 50
     muon: bool = True
     weight: str = "even"

@@ -20,7 +20,7 @@ from tinysedd.objective import autoregressive_loss
 
 LENGTH = 64
 REFERENCE = {"near": 0, "shift": False, "pairs": 0}  # a plain transformer, as others have it
-OURS = {"bfloat16": True, "rate": 0.012}
+OURS = {"bfloat16": True}
 # From `run.py tune`: TUNE_RATES x TUNE_BATCHES, then TUNE_AVERAGES, each for the time T.
 PUBLISHED = {"rate": 1.5e-3, "batch": 32, "average": 0.99}
 TUNE_RATES, TUNE_BATCHES, TUNE_AVERAGES = (1e-3, 1.5e-3, 2e-3, 3e-3), (32,), (0.99, 0.995)
