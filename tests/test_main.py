@@ -127,9 +127,26 @@ def test_training_stopped_by_ctrl_c_and_resumed_ends_as_if_uninterrupted(tmp_pat
 
 def test_training_can_start_from_a_checkpoint(checkpoint, tmp_path):
     out = str(tmp_path / "further.pt")
-    main(["train", "--start", checkpoint, "--steps", "2", "--batch", "4", "--late", "2", "--out", out])
+    main(
+        [
+            "train",
+            "--start",
+            checkpoint,
+            "--steps",
+            "2",
+            "--batch",
+            "4",
+            "--late",
+            "2",
+            "--reference",
+            "9",
+            "--out",
+            out,
+        ]
+    )
     story = json.loads((tmp_path / "further.json").read_text())
-    assert story["start"] == {"corpus": "fables"} and story["training"]["late"] == 2
+    assert story["start"] == {"corpus": "fables"}
+    assert story["training"]["late"] == 2 and story["training"]["reference"] == 9
     assert load(out).shape == load(checkpoint).shape
     with pytest.raises(SystemExit, match="another alphabet|not in the alphabet"):
         (tmp_path / "digits.txt").write_text("0123456789" * 200)

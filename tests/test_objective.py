@@ -160,10 +160,39 @@ def test_what_is_noised_is_the_text(process):
     assert (score.x[0] == x0).all() and score.sigma[0].shape == (12,) and score.sigma[0].dtype == torch.float32
 
 
+def test_a_reference_teaches_what_its_texts_would_have_taught():
+    """All texts are one text here, so that a reference of it adds nothing. Nor does a text that could not have become
+    the noisy ones; one that could counts as much as the first, as it does where all is masked."""
+    torch.manual_seed(0)
+    first, other = torch.randint(5, (2, 6))
+    draws = torch.rand(5, 6, dtype=torch.float64)
+
+    def loss(schedule, x0, *reference):
+        process = Absorbing(5, schedule)
+
+        def score(x, sigma):
+            return process.log_score(draws.T.log_softmax(-1).expand(8, 6, 5), x, sigma)
+
+        more = torch.stack(reference) if reference else None
+        return score_entropy_loss(score, process, x0.expand(8, 6), torch.Generator().manual_seed(5), reference=more)
+
+    little, much = Geometric(0.01, 0.1), Geometric(30.0, 40.0)
+    assert_close(loss(little, first, first, first), loss(little, first), rtol=1e-6, atol=0)
+    assert_close(loss(little, first, (first + 1) % 5), loss(little, first), rtol=1e-6, atol=0)
+    assert_close(loss(much, first, other), (loss(much, first) + loss(much, other)) / 2, rtol=1e-6, atol=0)
+    assert abs(loss(much, first) / loss(much, other) - 1) > 1e-3  # or else the lines above could not fail
+
+
 def test_an_unknown_weight_is_refused():
     process = Absorbing(3)
     with pytest.raises(ValueError, match="'bound' or 'even', not 'odd'"):
         score_entropy_loss(even(process), process, torch.zeros(2, 2, dtype=torch.int64), weight="odd")
+
+
+def test_a_reference_without_masks_is_refused():
+    texts = torch.zeros(2, 2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="reference goes with masks"):
+        score_entropy_loss(even(Uniform(3)), Uniform(3), texts, reference=texts)
 
 
 # The bound

@@ -255,6 +255,36 @@ def test_expected_score_entropy_is_least_at_the_true_score(process, sigma, two_l
             assert_close(expected(true.detach() + h) - least.detach(), uphill, rtol=1e-8, atol=0)
 
 
+@pytest.mark.parametrize("R", [0, 1, 3])
+def test_clean_is_an_average_of_independent_draws_of_the_posterior(enumerated, R):
+    """Over every x0 and every reference: the mean is p(x0 | x), and the variance that of one draw times E[1 / (1 + n)],
+    where each of R texts is among the n that agree with x with the same chance. Shares are in 32 bits."""
+    process, sigma = Absorbing(2), SIGMAS[2]
+    world = enumerated(random_p0(2, 2), process)
+    clean = world.texts[world.p0.flatten() > 0]
+    rows = torch.cartesian_prod(*[torch.arange(len(clean))] * (1 + R)).view(-1, 1 + R)  # x0, then the reference
+    for x in possible(world, sigma):
+        chance = world.p0[clean.unbind(-1)][rows].prod(-1) * world.transition(sigma)[clean[rows[:, 0]], x].prod(-1)
+        share = torch.cat([process.clean(x[None], clean[row[:1]], clean[row[1:]]) for row in rows]).double()
+        posterior = exact_log_posterior(world, process, x[None], sigma)[0].exp()
+        weight = (chance / chance.sum())[:, None, None]
+        assert_close((weight * share).sum(0), posterior, rtol=0, atol=1e-6)
+        agree = world.p0[clean.unbind(-1)][((x == clean) | (x == process.mask)).all(-1)].sum()
+        fewer = (1 - (1 - agree) ** (1 + R)) / ((1 + R) * agree)  # E[1 / (1 + n)] of a binomial n
+        variance = (weight * (share - posterior).square()).sum(0)
+        assert_close(variance, fewer * posterior * (1 - posterior), rtol=0, atol=1e-6)
+
+
+def test_score_entropy_of_shares_is_the_average_over_the_texts():
+    process, generator = Absorbing(5), torch.Generator().manual_seed(8)
+    x0, x = torch.randint(5, (1, 6), generator=generator), torch.full((1, 6), process.mask)
+    others = torch.randint(5, (9, 6), generator=generator)
+    log_score, sigma = torch.randn(1, 6, 6, dtype=torch.float64, generator=generator), SIGMAS[2:3]
+    shares = process.score_entropy(log_score, x, process.clean(x, x0, others).double(), sigma)
+    each = [process.score_entropy(log_score, x, text[None], sigma) for text in (*x0, *others)]
+    assert_close(shares, torch.stack(each).mean(0), rtol=1e-6, atol=0)
+
+
 @every_process
 @pytest.mark.parametrize("sigma", [1e-6, 0.7, 30.0])
 def test_gradients_are_finite_even_where_the_score_is_minus_infinity(process, sigma):

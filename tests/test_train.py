@@ -169,6 +169,8 @@ def test_training_says_what_it_lacks():
         Training(steps=None)
     with pytest.raises(ValueError, match="above 0"):
         Training(steps=0)
+    with pytest.raises(ValueError, match="reference must be 0 or more, not -1"):
+        Training(reference=-1)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -44,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     add("--batch", type=int, default=64, help="texts a step (default: 64)")
     add("--rate", type=float, default=1.2e-2, help="peak learning rate (default: 0.012)")
     add("--late", type=float, default=1.0, help="above 1: train more on texts that are nearly all noise (default: 1)")
+    add(
+        "--reference", type=int, default=0,
+        help="average what a masked text is taught over all of so many more texts that it may come from (default: 0)",
+    )  # fmt: skip
     add("--start", help="begin with a checkpoint's weights and shape, given its name or file")
     add("--average", type=float, default=0.995, help="decay of the weights' moving average (default: 0.995)")
     add(
@@ -103,8 +107,9 @@ def train(args: argparse.Namespace, command: str) -> None:
     if resume is None:
         minutes = 5.0 if args.steps is None and args.minutes is None else args.minutes
         training = Training(
-            steps=args.steps, minutes=minutes, batch=args.batch, rate=args.rate, late=args.late, average=args.average,
-            bfloat16=fast_bfloat16() if args.bfloat16 is None else args.bfloat16, seed=args.seed,
+            steps=args.steps, minutes=minutes, batch=args.batch, rate=args.rate, late=args.late,
+            reference=args.reference, average=args.average, seed=args.seed,
+            bfloat16=fast_bfloat16() if args.bfloat16 is None else args.bfloat16,
         )  # fmt: skip
         run = {"command": command, "corpus": args.corpus, "length": args.length, "out": str(args.out)}
         torch.manual_seed(args.seed)  # torch draws fresh weights from its global generator

@@ -19,6 +19,7 @@ def score_entropy_loss(
     generator: torch.Generator | None = None,
     weight: str = "even",
     late: float = 1.0,
+    reference: Tensor | None = None,
 ) -> Tensor:
     """Denoising score entropy per character, averaged over texts x0 (B, L) and times: a scalar to minimise.
 
@@ -30,9 +31,14 @@ def score_entropy_loss(
             much noise. For a denoiser under Absorbing it is the plain cross-entropy at the masks.
     late    above 1, times near 1 come more often: t = u^(1/late) for u even over (0, 1]. One more positive weight,
             late t^(late - 1), that spends the work where a text is nearly all noise. The loss is then no bound.
+    reference
+            more texts (R, L) of the same corpus, under Absorbing. A noisy text is then taught all of them that it may
+            come from, not x0 alone: the same loss on average, with less noise in its gradient.
     """
     if weight not in ("bound", "even"):
         raise ValueError(f"weight is 'bound' or 'even', not {weight!r}")
+    if reference is not None and process.mask is None:
+        raise ValueError("a reference goes with masks: leave it out under Uniform")
     B, L = x0.shape
     u = torch.rand((), dtype=torch.float64, generator=generator)
     t = (1 - (u + torch.arange(B) / B) % 1) ** (1 / late)  # (B,), above 0: there must be noise to take away
@@ -41,7 +47,8 @@ def score_entropy_loss(
     if weight == "even":
         w = w * -torch.expm1(-sigma)
     x = process.perturb(x0, sigma, generator)
-    entropy = process.score_entropy(score(x, sigma.float()), x, x0, sigma)  # (B, L)
+    target = x0 if reference is None else process.clean(x, x0, reference)
+    entropy = process.score_entropy(score(x, sigma.float()), x, target, sigma)  # (B, L)
     return (w.to(entropy) * entropy.mean(-1)).mean()
 
 

@@ -81,13 +81,27 @@ class Absorbing:
         """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4).
 
         Sum over y of s_y - r_y log s_y + r_y (log r_y - 1) at each mask, where r_y = [y = x0_i] / expm1(sigma).
+        With shares (B, L, N) of clean texts for x0, the average over these.
         """
         masked = x == self.mask
         log_s = torch.where(masked[..., None], log_score[..., :-1], 0.0)  # (B, L, N), no -inf for the gradient to meet
         log_r = -_log_expm1(sigma)[:, None].to(log_s)  # (B, 1)
-        log_s0 = log_s.gather(-1, x0[..., None]).squeeze(-1)  # (B, L)
+        log_s0 = log_s.gather(-1, x0[..., None]).squeeze(-1) if x0.ndim == 2 else (x0 * log_s).sum(-1)  # (B, L)
         entropy = log_s.exp().sum(-1) + log_r.exp() * (log_r - 1 - log_s0)
         return torch.where(masked, entropy, 0.0)
+
+    def clean(self, x: Tensor, x0: Tensor, reference: Tensor) -> Tensor:
+        """Shares (B, L, N) of each character among x0 (B, L) and the texts of reference (R, L) that x may come from.
+
+        Those that agree with x wherever it shows are as likely to have become x as x0 is: if all are texts of one
+        corpus, the shares are an average of independent draws of x0 given x (Xu et al., 2302.00670).
+        """
+        with torch.autocast(x.device.type, enabled=False):  # it would round the counts
+            own, others = (_one_hot(texts, self.num_tokens).flatten(1) for texts in (x0, reference))
+            shows = own * (x != self.mask).repeat_interleave(self.num_tokens, dim=1)  # (B, L N)
+            agrees = (shows @ others.T == shows.sum(-1, keepdim=True)).to(own)  # (B, R)
+            shares = (own + agrees @ others) / (1 + agrees.sum(-1, keepdim=True))
+        return shares.view(*x.shape, self.num_tokens)
 
     def euler(self, log_score: Tensor, x: Tensor, rate_times_dt: Tensor) -> Tensor:
         """Probabilities (B, L, S) of the next state after an Euler step of rate_times_dt (B,): see `Uniform.euler`."""
@@ -208,6 +222,10 @@ def _log_expm1(sigma: Tensor) -> Tensor:
     """log(e^sigma - 1), float64, without overflow for large sigma."""
     sigma = sigma.double()
     return sigma + torch.log(-torch.expm1(-sigma))
+
+
+def _one_hot(x: Tensor, size: int) -> Tensor:
+    return torch.zeros(*x.shape, size, device=x.device).scatter_(-1, x[..., None], 1.0)
 
 
 def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:

@@ -39,7 +39,8 @@ class Training:
 
     rate: the peak learning rate, reached after `warmup` steps and lowered in a straight line to 0 at the end.
     muon: Muon for the matrices of the blocks (AdamW does the rest), instead of AdamW for everything.
-    weight, late: see score_entropy_loss. average: decay per step of the moving average that is validated and kept.
+    weight, late: see score_entropy_loss. reference: how many texts its reference has, drawn anew for each step.
+    average: decay per step of the moving average that is validated and kept.
     validate: how many times, evenly over the training. bfloat16: autocast, always on a GPU.
     """
 
@@ -51,6 +52,7 @@ class Training:
     muon: bool = True
     weight: str = "even"
     late: float = 1.0
+    reference: int = 0
     average: float = 0.995
     clip: float = 1.0
     validate: int = 20
@@ -62,6 +64,8 @@ class Training:
             raise ValueError("say how long to train: either steps or minutes")
         if min(self.minutes if self.steps is None else self.steps, self.batch, self.validate) <= 0:
             raise ValueError("steps, minutes, batch and validate must be above 0")
+        if self.reference < 0:
+            raise ValueError(f"reference must be 0 or more, not {self.reference}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def fit(
     bar = tqdm(total=1.0, initial=run.done, disable=not progress, bar_format=form)
     with bar, _stop_after_the_step() as stopped:
         while (before := run.done) < 1 and not stopped:
-            run.take_step(corpus.draw(training.batch, run.generator))
+            run.take_step(corpus)
             if int(run.done * training.validate) > int(before * training.validate):
                 point = run.validate(corpus)
                 if watch is not None:
@@ -156,13 +160,15 @@ class _Run:
         steps, minutes = self.training.steps, self.training.minutes
         return min(self.clock / (60 * minutes) if steps is None else self.step / steps, 1.0)
 
-    def take_step(self, x0: Tensor) -> None:
+    def take_step(self, corpus: Corpus) -> None:
         started, training, device = time.perf_counter(), self.training, self.model.device
+        x0 = corpus.draw(training.batch, self.generator).to(device)
+        reference = corpus.draw(training.reference, self.generator).to(device) if training.reference else None
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = training.rate * min((self.step + 1) / training.warmup, 1) * (1 - self.done)
         with torch.autocast(device.type, torch.bfloat16, enabled=training.bfloat16 or device.type == "cuda"):
-            loss = training_loss(self.model, x0.to(device), self.generator, training.weight, training.late)
+            loss = training_loss(self.model, x0, self.generator, training.weight, training.late, reference)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
         for optimizer in self.optimizers:
@@ -219,12 +225,17 @@ class _Run:
 
 
 def training_loss(
-    model: Transformer, x0: Tensor, generator: torch.Generator, weight: str = "even", late: float = 1.0
+    model: Transformer,
+    x0: Tensor,
+    generator: torch.Generator,
+    weight: str = "even",
+    late: float = 1.0,
+    reference: Tensor | None = None,
 ) -> Tensor:
     """What a model is trained with, in nats per character of texts x0 (B, L)."""
     if model.shape.causal:
         return autoregressive_loss(model, x0)
-    return score_entropy_loss(model, model.process, x0, generator, weight, late)
+    return score_entropy_loss(model, model.process, x0, generator, weight, late, reference)
 
 
 def fast_bfloat16() -> bool:
