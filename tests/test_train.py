@@ -46,15 +46,28 @@ def test_a_causal_model_learns_the_same_corpus():
     assert math.log(4) / 4 - 0.05 < four_lines(Absorbing, causal=True).bound < 0.4
 
 
+def test_a_reference_teaches_more_in_as_many_steps():
+    """What may stand under masks alone: its divergence from the truth. 0.22 to 0.28 times as large, in four seeds."""
+    words, process, divergence = Words(), Absorbing(26), {}
+    x, sigma = process.prior((1, 3)), torch.tensor([1.0])
+    truth = words.score(process).log_posterior(x, sigma)
+    for reference in (0, 512):
+        corpus, model = words_and_model()
+        fit(model, corpus, Training(steps=150, batch=8, validate=1, reference=reference), progress=False)
+        learned = model.log_posterior(x, sigma).detach().double()
+        divergence[reference] = (truth.exp() * (truth - learned).nan_to_num()).sum()
+    assert divergence[512] < divergence[0] / 2
+
+
 @pytest.mark.parametrize("muon", [False, True])
 def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, muon):
-    training = Training(steps=12, batch=8, validate=3, warmup=5, muon=muon)
+    training = Training(steps=12, batch=8, validate=3, warmup=5, muon=muon, reference=4 * muon)
     corpus, whole = words_and_model()
     curve = fit(whole, corpus, training, progress=False)
 
     corpus, stopped = words_and_model()
     state = tmp_path / "words.train.pt"
-    press = {"left": 6}
+    press = {"left": 6 * (1 + muon)}  # a step draws twice where it has a reference
 
     def draw(count, generator):  # a learner who presses Ctrl-C in the middle of the seventh step
         if press["left"] == 0:
