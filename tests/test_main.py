@@ -127,23 +127,8 @@ def test_training_stopped_by_ctrl_c_and_resumed_ends_as_if_uninterrupted(tmp_pat
 
 def test_training_can_start_from_a_checkpoint(checkpoint, tmp_path):
     out = str(tmp_path / "further.pt")
-    main(
-        [
-            "train",
-            "--start",
-            checkpoint,
-            "--steps",
-            "2",
-            "--batch",
-            "4",
-            "--late",
-            "2",
-            "--reference",
-            "9",
-            "--out",
-            out,
-        ]
-    )
+    options = "--steps 2 --batch 4 --late 2 --reference 9".split()
+    main(["train", "--start", checkpoint, *options, "--out", out])
     story = json.loads((tmp_path / "further.json").read_text())
     assert story["start"] == {"corpus": "fables"}
     assert story["training"]["late"] == 2 and story["training"]["reference"] == 9

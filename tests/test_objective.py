@@ -163,15 +163,15 @@ def test_what_is_noised_is_the_text(process):
 def test_a_reference_teaches_what_its_texts_would_have_taught():
     """All texts are one text here, so that a reference of it adds nothing. Nor does a text that could not have become
     the noisy ones; one that could counts as much as the first, as it does where all is masked."""
-    torch.manual_seed(0)
-    first, other = torch.randint(5, (2, 6))
-    draws = torch.rand(5, 6, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    first, other = torch.randint(5, (2, 6), generator=generator)
+    log_posterior = torch.rand(6, 5, dtype=torch.float64, generator=generator).log_softmax(-1)
 
     def loss(schedule, x0, *reference):
         process = Absorbing(5, schedule)
 
         def score(x, sigma):
-            return process.log_score(draws.T.log_softmax(-1).expand(8, 6, 5), x, sigma)
+            return process.log_score(log_posterior.expand(8, 6, 5), x, sigma)
 
         more = torch.stack(reference) if reference else None
         return score_entropy_loss(score, process, x0.expand(8, 6), torch.Generator().manual_seed(5), reference=more)

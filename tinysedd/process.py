@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tinysedd.noise import Geometric, LogLinear
@@ -97,7 +98,7 @@ class Absorbing:
         corpus, the shares are an average of independent draws of x0 given x (Xu et al., 2302.00670).
         """
         with torch.autocast(x.device.type, enabled=False):  # it would round the counts
-            own, others = (_one_hot(texts, self.num_tokens).flatten(1) for texts in (x0, reference))
+            own, others = (F.one_hot(texts, self.num_tokens).float().flatten(1) for texts in (x0, reference))
             shows = own * (x != self.mask).repeat_interleave(self.num_tokens, dim=1)  # (B, L N)
             agrees = (shows @ others.T == shows.sum(-1, keepdim=True)).to(own)  # (B, R)
             shares = (own + agrees @ others) / (1 + agrees.sum(-1, keepdim=True))
@@ -222,10 +223,6 @@ def _log_expm1(sigma: Tensor) -> Tensor:
     """log(e^sigma - 1), float64, without overflow for large sigma."""
     sigma = sigma.double()
     return sigma + torch.log(-torch.expm1(-sigma))
-
-
-def _one_hot(x: Tensor, size: int) -> Tensor:
-    return torch.zeros(*x.shape, size, device=x.device).scatter_(-1, x[..., None], 1.0)
 
 
 def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
