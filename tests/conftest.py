@@ -46,9 +46,9 @@ class Enumerated:
     def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         sigma, table = sigma.unique(return_inverse=True)
         p, rows = self.noised(sigma.double()), torch.arange(self.length)
-        neighbours = x[:, None, None].repeat(1, self.length, self.num_states, 1)  # (B, L, S, L)
-        neighbours[:, rows, :, rows] = torch.arange(self.num_states)
-        ratio = p[table[:, None, None], *neighbours.unbind(-1)] / p[table, *x.unbind(-1)][:, None, None]
+        neighbors = x[:, None, None].repeat(1, self.length, self.num_states, 1)  # (B, L, S, L)
+        neighbors[:, rows, :, rows] = torch.arange(self.num_states)
+        ratio = p[table[:, None, None], *neighbors.unbind(-1)] / p[table, *x.unbind(-1)][:, None, None]
         reachable = (self.Q > 0) | torch.eye(self.num_states, dtype=torch.bool)
         return torch.where(reachable.T[x], ratio, 0).log()
 

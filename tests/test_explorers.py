@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from tinysedd import Absorbing, Alphabet, Fables, LogLinear, Uniform, Words, sample
-from tinysedd.show import explore_denoising, explore_neighbours, explore_noise
+from tinysedd.show import explore_denoising, explore_neighbors, explore_noise
 
 WORDS, FABLES = Words(), Fables()
 LETTERS = WORDS.alphabet
@@ -67,7 +67,7 @@ class Picture(HTMLParser):
 
     @property
     def pixels(self) -> torch.Tensor:
-        """The colours (L, S, 4) of the whole map."""
+        """The colors (L, S, 4) of the whole map."""
         return torch.cat([torch.tensor(np.asarray(image)) for image in self.maps], 1).transpose(0, 1).int()
 
 
@@ -76,7 +76,7 @@ def said(explorer) -> str:
 
 
 def exact(process, text: str, sigma: float) -> dict[str, float]:
-    """The ratio of each neighbour of a text of Words to it, from the table p_sigma."""
+    """The ratio of each neighbor of a text of Words to it, from the table p_sigma."""
     p, x = WORDS.noised(process, sigma), ["abcdefghijklmnopqrstuvwxyz_".index(c) for c in text]
     ratios = {}
     for i in range(3):
@@ -88,20 +88,20 @@ def exact(process, text: str, sigma: float) -> dict[str, float]:
     return ratios
 
 
-def neighbours(text="cat", process=UNIFORM, sigma=0.5):
-    return explore_neighbours(WORDS.score(process), process, LETTERS, text, sigma=sigma)
+def neighbors(text="cat", process=UNIFORM, sigma=0.5):
+    return explore_neighbors(WORDS.score(process), process, LETTERS, text, sigma=sigma)
 
 
-# Neighbours
+# Neighbors
 
 
 @pytest.mark.parametrize("text, process", [("cat", UNIFORM), ("xqz", UNIFORM), ("c__", ABSORBING), ("___", ABSORBING)])
 def test_best_jump_goes_where_the_table_says(text, process):
-    explorer = neighbours(text, process)
+    explorer = neighbors(text, process)
     for sigma in (0.5, 0.05, 3.0):
         controls(explorer)["Total noise σ"].value = sigma
         ratios = exact(process, text, controls(explorer)["Total noise σ"].value)
-        controls(explorer)["Jump to the best neighbour"].click()
+        controls(explorer)["Jump to the best neighbor"].click()
         text, before = controls(explorer)["Text"].value, text
         assert ratios[text] == pytest.approx(max(ratios.values()), rel=1e-5) and not explorer.message.value
         [[shown, marks]] = Picture(explorer).lines
@@ -111,8 +111,8 @@ def test_best_jump_goes_where_the_table_says(text, process):
             break
 
 
-def test_random_jump_takes_neighbours_in_proportion_to_their_ratios(chance):
-    explorer, ratios = neighbours("cat"), exact(UNIFORM, "cat", 0.5)
+def test_random_jump_takes_neighbors_in_proportion_to_their_ratios(chance):
+    explorer, ratios = neighbors("cat"), exact(UNIFORM, "cat", 0.5)
     use = controls(explorer)
     seen = Counter()
     for _ in range(200):
@@ -125,14 +125,14 @@ def test_random_jump_takes_neighbours_in_proportion_to_their_ratios(chance):
     assert chance(counts, weights) > 1e-4
 
 
-def test_picture_shows_the_ratios_and_only_a_possible_jump_has_a_colour():
-    picture, ratios = Picture(neighbours("c_t", ABSORBING)), exact(ABSORBING, "c_t", 0.5)
+def test_picture_shows_the_ratios_and_only_a_possible_jump_has_a_color():
+    picture, ratios = Picture(neighbors("c_t", ABSORBING)), exact(ABSORBING, "c_t", 0.5)
     words = [word for word, ratio in ratios.items() if ratio > 0]
-    coloured = (picture.pixels[..., 3] > 0).nonzero().tolist()
+    colored = (picture.pixels[..., 3] > 0).nonzero().tolist()
     squares = [[0, 2], [1, 26], [2, 19]]
-    assert sorted(coloured) == sorted(squares + [[1, ord(word[1]) - 97] for word in words])
+    assert sorted(colored) == sorted(squares + [[1, ord(word[1]) - 97] for word in words])
     best = max(ratios, key=ratios.get)
-    assert picture.label.endswith(f"best neighbour c[{best[1]}]t, ratio {ratios[best]:.3g}")
+    assert picture.label.endswith(f"best neighbor c[{best[1]}]t, ratio {ratios[best]:.3g}")
     brightness = picture.pixels[1, :26, :3].sum(-1)
     assert brightness.argmax() == ord(best[1]) - 97
     for word in words:
@@ -140,10 +140,10 @@ def test_picture_shows_the_ratios_and_only_a_possible_jump_has_a_colour():
 
 
 def test_back_leads_back_through_all_texts_and_no_further():
-    explorer = neighbours("cat")
+    explorer = neighbors("cat")
     use = controls(explorer)
     use["Text"].value = "dog"
-    use["Jump to the best neighbour"].click()
+    use["Jump to the best neighbor"].click()
     use["Text"].value = "way"
     way = []
     for _ in range(4):
@@ -158,7 +158,7 @@ def test_back_leads_back_through_all_texts_and_no_further():
     [("ca", "2 characters; here it must have 3"), ("c4t", "'4' at position 1"), ("c_t", "mask"), ("", "0 characters")],
 )
 def test_what_is_mistyped_is_said_and_the_picture_stays(typed, message):
-    explorer = neighbours("cat")
+    explorer = neighbors("cat")
     use, before = controls(explorer), explorer.picture.value
     use["Text"].value = typed
     assert message in said(explorer) and explorer.picture.value == before
@@ -170,11 +170,11 @@ def test_what_is_mistyped_is_said_and_the_picture_stays(typed, message):
 
 
 def test_where_no_jump_is_possible_it_says_so():
-    explorer = neighbours("cat", ABSORBING)  # nothing is masked
-    for name in ("Jump to the best neighbour", "Jump at random"):
+    explorer = neighbors("cat", ABSORBING)  # nothing is masked
+    for name in ("Jump to the best neighbor", "Jump at random"):
         controls(explorer)[name].click()
         assert "no jump from here" in said(explorer) and controls(explorer)["Text"].value == "cat"
-    assert Picture(explorer).label.endswith("no neighbour is possible")
+    assert Picture(explorer).label.endswith("no neighbor is possible")
 
 
 def test_an_error_in_a_score_function_is_said():
@@ -183,7 +183,7 @@ def test_an_error_in_a_score_function_is_said():
             raise RuntimeError("shapes <3> do not fit")
         return WORDS.score(UNIFORM)(x, sigma)
 
-    explorer = explore_neighbours(score, UNIFORM, LETTERS, "cat")
+    explorer = explore_neighbors(score, UNIFORM, LETTERS, "cat")
     controls(explorer)["Total noise σ"].value = 2.0
     assert (
         "RuntimeError: shapes &lt;3&gt; do not fit" in explorer.message.value and Picture(explorer).lines[0][0] == "cat"
@@ -197,7 +197,7 @@ def test_text_cannot_become_html():
     def score(x, sigma):
         return torch.zeros(*x.shape, len(alphabet), dtype=torch.float64).scatter(-1, x[..., None], 0.0)
 
-    explorer = explore_neighbours(score, process, alphabet, text)
+    explorer = explore_neighbors(score, process, alphabet, text)
     picture = Picture(explorer)
     assert picture.lines == [[text.replace("\n", "⏎"), "s" * len(text)]]
     assert "b" not in picture.tags and "[>]b>&\"'⏎</b>" in picture.label and "[>]b>&\"'⏎</b>" in picture.words
@@ -208,7 +208,7 @@ def test_text_cannot_become_html():
 
 def test_a_text_with_line_breaks_can_be_typed():
     alphabet = Alphabet("\nab")
-    explorer = explore_neighbours(lambda x, sigma: torch.zeros(*x.shape, 3), Uniform(3), alphabet, "a\nb")
+    explorer = explore_neighbors(lambda x, sigma: torch.zeros(*x.shape, 3), Uniform(3), alphabet, "a\nb")
     assert controls(explorer)["Text"].value == "a⏎b"
     controls(explorer)["Text"].value = "⏎⏎b"
     assert not explorer.message.value and Picture(explorer).lines[0][0] == "⏎⏎b"
@@ -363,9 +363,9 @@ def test_a_score_is_asked_once_for_each_step_that_is_looked_at():
 def explorers() -> dict:
     fables = Uniform(len(FABLES.alphabet))
     return {
-        "neighbours": lambda: neighbours("cat"),
-        "masked neighbours": lambda: neighbours("c_t", ABSORBING),
-        "fables": lambda: explore_neighbours(FABLES.score(fables), fables, FABLES.alphabet, LINES[0]),
+        "neighbors": lambda: neighbors("cat"),
+        "masked neighbors": lambda: neighbors("c_t", ABSORBING),
+        "fables": lambda: explore_neighbors(FABLES.score(fables), fables, FABLES.alphabet, LINES[0]),
         "noise": lambda: explore_noise(Absorbing(len(FABLES.alphabet)), FABLES.alphabet, LINES, other=fables),
         "denoising": lambda: explore_denoising(FABLES.score(fables), fables, world=FABLES),
     }
@@ -392,7 +392,7 @@ def test_controls_are_named_and_stay_the_same_so_that_the_focus_stays(name):
     assert Picture(explorer).lines
 
 
-@pytest.mark.parametrize("name, control", [("neighbours", "Total noise σ"), ("fables", "Total noise σ"),
+@pytest.mark.parametrize("name, control", [("neighbors", "Total noise σ"), ("fables", "Total noise σ"),
                                            ("noise", "Time t"), ("denoising", "Step")])  # fmt: skip
 def test_a_slider_step_takes_no_longer_than_a_hand_can_feel(name, control):
     explorer = explorers()[name]()
@@ -406,4 +406,4 @@ def test_a_slider_step_takes_no_longer_than_a_hand_can_feel(name, control):
 
 
 def test_noise_levels_are_total_noise():
-    assert math.isclose(controls(neighbours(sigma=0.2))["Total noise σ"].value, 0.2, rel_tol=0.03)
+    assert math.isclose(controls(neighbors(sigma=0.2))["Total noise σ"].value, 0.2, rel_tol=0.03)

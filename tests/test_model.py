@@ -35,7 +35,7 @@ def asleep(variant: str) -> Transformer:
 
 
 def awake(variant: str) -> Transformer:
-    """With weights at random everywhere, as if trained: nothing is 0 or 1 by luck of the initialisation."""
+    """With weights at random everywhere, as if trained: nothing is 0 or 1 by luck of the initialization."""
     network = asleep(variant)
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.4)
@@ -176,7 +176,7 @@ def test_a_network_knows_where_a_character_stands(variant):
 @pytest.mark.parametrize("near", [0, 1, 3])
 @pytest.mark.parametrize("pairs", [0, 7])
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_a_character_is_embedded_with_its_neighbours_and_with_no_others(near, pairs, is_causal):
+def test_a_character_is_embedded_with_its_neighbors_and_with_no_others(near, pairs, is_causal):
     """Without blocks the output at i depends on the window around i alone; a causal one ends before i."""
     torch.manual_seed(0)
     shape = Shape(layers=0, width=16, causal=is_causal, near=near, pairs=pairs)
@@ -195,7 +195,7 @@ def test_a_character_is_embedded_with_its_neighbours_and_with_no_others(near, pa
 
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("near", [1, 2])
-def test_a_pair_of_neighbours_says_more_than_the_two_by_themselves(near, is_causal):
+def test_a_pair_of_neighbors_says_more_than_the_two_by_themselves(near, is_causal):
     """Exchange the characters at j and k: where single tables alone are summed, what they add is a sum of two terms,
     f(a, b) + f(c, d) = f(a, d) + f(c, b). With a table of pairs that ends just where j and k are a pair."""
     torch.manual_seed(0)
@@ -232,7 +232,7 @@ def test_a_shift_takes_a_quarter_from_each_side_that_may_be_seen(is_causal):
         assert (out[:, i] == torch.cat([left, right, h[:, i, 8:]], -1)).all()
 
 
-def test_perceptrons_see_their_neighbours_where_there_is_a_shift():
+def test_perceptrons_see_their_neighbors_where_there_is_a_shift():
     """With attention silenced a block moves what is at i to i - 1, i, i + 1; without the shift, nowhere else."""
     for shift, reach in [(False, [3]), (True, [2, 3, 4])]:
         torch.manual_seed(0)
@@ -295,7 +295,7 @@ def test_free_scores_need_not_belong_to_any_posterior(variant):
 
 
 def test_noise_levels_differ_from_the_least_to_the_most():
-    """sigma from 1e-3 to 7, the range of LogLinear: neighbours in it are told apart; the extremes give numbers."""
+    """sigma from 1e-3 to 7, the range of LogLinear: neighbors in it are told apart; the extremes give numbers."""
     level = room.NoiseLevel(16)
     vectors = level(torch.logspace(-3, 0.85, 30))
     assert ((vectors[1:] - vectors[:-1]).abs().amax(-1) > 1e-3).all()
@@ -359,7 +359,7 @@ def test_shorter_texts_are_welcome(variant):
 
 
 @pytest.mark.parametrize("wrong", [{"near": -1}, {"pairs": -1}])
-def test_neighbours_and_rows_are_counted_from_0(wrong):
+def test_neighbors_and_rows_are_counted_from_0(wrong):
     with pytest.raises(ValueError, match="0 or more, not .*-1"):
         Shape(**wrong)
 

@@ -49,9 +49,9 @@ def test_heatmap_draws_the_ratio_of_two_entries_of_the_table(process, text):
     x, log_score, p = score_of(process, *["abcdefghijklmnopqrstuvwxyz_".index(c) for c in text])
     (drawn,) = maps(heatmap(log_score, x, WORDS.alphabet))
     for i, y in itertools.product(range(3), range(process.num_states)):
-        neighbour = x.clone()
-        neighbour[i] = y
-        ratio = float(p[tuple(neighbour)] / p[tuple(x)])
+        neighbor = x.clone()
+        neighbor[i] = y
+        ratio = float(p[tuple(neighbor)] / p[tuple(x)])
         reachable = y == x[i] or process.mask is None or x[i] == process.mask
         if ratio == 0 or not reachable:
             assert drawn.mask[i, y]
@@ -68,10 +68,10 @@ def test_heatmap_says_what_its_rows_and_columns_are_and_where_the_text_is():
     assert ax.get_ylim() == (27, 0)  # the first state on top
     assert {patch.get_xy() for patch in ax.patches if isinstance(patch, Rectangle)} == {(0, 2), (1, 26), (2, 19)}
     assert ax.patch.get_hatch() and "−inf" in str(labels(fig.legends[0].get_texts()))
-    assert fig.axes[-1].get_ylabel() == "log10 of p(neighbour) / p(text)"
+    assert fig.axes[-1].get_ylabel() == "log10 of p(neighbor) / p(text)"
 
 
-def test_heatmap_draws_a_reference_in_the_same_colours():
+def test_heatmap_draws_a_reference_in_the_same_colors():
     x, log_score, _ = score_of(Uniform(26), 2, 0, 19)
     fig = heatmap(log_score, x, WORDS.alphabet, reference=3 * log_score, title=("learned", "exact"))
     first, second = maps(fig)
@@ -80,7 +80,7 @@ def test_heatmap_draws_a_reference_in_the_same_colours():
     assert [ax.get_title(loc="left") for ax in fig.axes[:2]] == ["learned", "exact"]
 
 
-def test_colours_reach_over_what_is_there_but_not_over_what_hardly_counts():
+def test_colors_reach_over_what_is_there_but_not_over_what_hardly_counts():
     def clim(*values: float):
         log_score = torch.tensor([[0.0, *values]]) * math.log(10)
         return heatmap(log_score, torch.tensor([0]), Alphabet("abc")).axes[0].collections[0].get_clim()
@@ -106,7 +106,7 @@ def test_heatmap_wraps_a_long_text_and_counts_its_positions():
 # Bars
 
 
-def test_bars_show_the_best_neighbours_by_brute_force():
+def test_bars_show_the_best_neighbors_by_brute_force():
     x, log_score, p = score_of(Uniform(26), 2, 0, 19)
     ratios = {}
     for i, y in itertools.product(range(3), range(26)):
@@ -122,13 +122,13 @@ def test_bars_show_the_best_neighbours_by_brute_force():
     assert f"{ratios['ca[n]']:.3g}" in labels(ax.texts)
 
 
-def test_bars_show_no_neighbour_of_ratio_0():
+def test_bars_show_no_neighbor_of_ratio_0():
     x, log_score, p = score_of(Absorbing(26), 2, 26, 19)
     ax = bars(log_score, x, WORDS.alphabet).axes[0]
     words = [word for word in WORDS.words if word[0] == "c" and word[2] == "t"]
     assert sorted(labels(ax.get_yticklabels())) == sorted(f"c[{word[1]}]t" for word in words)
     x, log_score, _ = score_of(Absorbing(26), 2, 0, 19)  # nothing is masked
-    assert labels(bars(log_score, x, WORDS.alphabet).axes[0].get_yticklabels()) == ["no neighbour"]
+    assert labels(bars(log_score, x, WORDS.alphabet).axes[0].get_yticklabels()) == ["no neighbor"]
 
 
 def test_bars_show_of_a_long_text_what_is_around_the_change():
@@ -157,7 +157,7 @@ def test_what_is_undefined_is_left_out_and_said():
     assert log_score.isnan().any() and (log_score == math.inf).any()
     fig = heatmap(log_score, x, WORDS.alphabet)
     assert maps(fig)[0].mask.all() and "(or p(text) = 0)" in fig.legends[0].get_texts()[1].get_text()
-    assert labels(bars(log_score, x, WORDS.alphabet).axes[0].get_yticklabels()) == ["no neighbour"]
+    assert labels(bars(log_score, x, WORDS.alphabet).axes[0].get_yticklabels()) == ["no neighbor"]
 
 
 # Ladder

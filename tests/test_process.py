@@ -158,7 +158,7 @@ def test_the_same_seed_gives_the_same_noise(process):
 @small_process
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_score_of_the_exact_posterior_is_the_ratio_of_probabilities(process, sigma, two_letters):
-    """Every text of two characters, every neighbour: p_sigma(y) / p_sigma(x), and -inf just where Q(y -> x_i) = 0."""
+    """Every text of two characters, every neighbor: p_sigma(y) / p_sigma(x), and -inf just where Q(y -> x_i) = 0."""
     x = possible(two_letters, sigma)
     log_score = process.log_score(exact_log_posterior(two_letters, process, x, sigma), x, at(sigma, x))
     assert_close(log_score, two_letters(x, at(sigma, x)), **CLOSE)
@@ -232,7 +232,7 @@ def test_score_entropy_is_zero_at_the_ratios_and_positive_elsewhere(process, sig
 def test_expected_score_entropy_is_least_at_the_true_score(process, sigma, two_letters):
     """Over x0 given x, for every x of two characters: no slope at the concrete score, and uphill in random directions.
 
-    A step h away costs the rate times s times (e^h - 1 - h) for each jump, a sum with no cancelling in it.
+    A step h away costs the rate times s times (e^h - 1 - h) for each jump, a sum with no canceling in it.
     """
     generator = torch.Generator().manual_seed(7)
     clean = two_letters.texts[two_letters.p0.flatten() > 0]

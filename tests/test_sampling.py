@@ -425,7 +425,7 @@ def test_a_prompt_without_gaps_comes_back(words, sampler, process):
 
 
 def test_draw_follows_its_probabilities(chance):
-    """Chi-square of 100,000 draws from each of three rows, one of them not normalised; size 1e-4.
+    """Chi-square of 100,000 draws from each of three rows, one of them not normalized; size 1e-4.
 
     Power: 1 % more of one state of 0.2 adds 100,000 * 0.01^2 / 0.2 = 50, when the spread is 3; the impossible fails.
     """

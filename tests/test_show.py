@@ -253,13 +253,13 @@ def test_the_cursor_comes_back_after_an_interruption(monkeypatch):
     assert screen.cursor and screen.style == "" and "step 0 / 64" in screen.text
 
 
-def test_every_mark_has_a_style_of_its_own_without_colour(monkeypatch):
+def test_every_mark_has_a_style_of_its_own_without_color(monkeypatch):
     assert len(set(map(tuple, terminal.STYLES.values()))) == len(terminal.STYLES)
     absorbing = by_hand(["a###"], ["a#c#"], ["abcd"], given=PROMPT)
     assert "4;36" in Screen(played(absorbing)).styles
     monkeypatch.setenv("NO_COLOR", "1")
     styles = Screen(played(absorbing)).styles
-    assert styles == {"", "1;7", "2", "4"}  # bold and reverse, dim, underlined: attributes, no colours
+    assert styles == {"", "1;7", "2", "4"}  # bold and reverse, dim, underlined: attributes, no colors
 
 
 def test_no_control_character_gets_to_the_terminal():
@@ -329,7 +329,7 @@ def test_png_and_gif_show_the_same_and_the_still_picture_is_the_last_frame(tmp_p
     assert opened(paths[1]).convert("RGB").tobytes() == pictures[-1] and len(set(pictures)) == 3
 
 
-def test_marks_can_be_told_apart_without_colour():
+def test_marks_can_be_told_apart_without_color():
     from PIL import ImageDraw
 
     from tinysedd.show.pictures import PAPER, Pen

@@ -97,7 +97,7 @@ def test_words_are_drawn_as_often_as_is_said(words, chance):
 @both_processes
 @pytest.mark.parametrize("sigma", [0.01, 1.0, 6.0])
 def test_words_score_is_the_ratio_of_noised_probabilities(words, process, sigma, enumerated):
-    """Every text that can be, 17,576 or with masks 27^3, and every neighbour. Rounding as in test_process, 1e-9."""
+    """Every text that can be, 17,576 or with masks 27^3, and every neighbor. Rounding as in test_process, 1e-9."""
     process, letters = process(26), torch.cartesian_prod(*[torch.arange(26)] * 3)
     world = enumerated(words.log_prob(letters).exp().view(26, 26, 26), process)
     sigma = torch.tensor([sigma], dtype=torch.float64)
@@ -148,7 +148,7 @@ def test_tiny_fables_are_drawn_as_often_as_is_said(tiny, chance):
 @both_processes
 @pytest.mark.parametrize("sigma", [1e-4, 0.5, 4.0])
 def test_tiny_fables_score_is_the_ratio_of_noised_probabilities(tiny, process, sigma, enumerated):
-    """Every text that can be, 3^7 or with masks 4^7, and every neighbour.
+    """Every text that can be, 3^7 or with masks 4^7, and every neighbor.
 
     matrix_exp is exact to 1e-15, its entries are as small as 1e-4 / 3, and 7 of them multiply: up to 1e-10.
     """
@@ -257,7 +257,7 @@ def test_fables_take_every_shape_and_word_equally_often(fables, chance):
 
 @both_processes
 def test_fables_score_at_full_length_is_the_ratio_of_sums_over_lines(process):
-    """Two shapes, few words, 64 characters, 432 lines: p_sigma is a sum over them, for a text and its neighbours."""
+    """Two shapes, few words, 64 characters, 432 lines: p_sigma is a sum over them, for a text and its neighbors."""
     lists = {"animal": "wolf bear toad", "mood": "vain bold wise", "thing": "harp lamp", "took": "lost wore sold sank"}
     shapes = [
         "the {:mood} {A:animal} had a {T:thing}. a {B:animal} {:took} it, and the {A} wept.",

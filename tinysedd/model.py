@@ -1,6 +1,6 @@
 """The network, in this one file: a small transformer that is a score function, (x, sigma) -> log_score.
 
-One class, two parametrisations. The *denoiser* ends in log p(x0_i = a | x), which the process turns into the score;
+One class, two parametrizations. The *denoiser* ends in log p(x0_i = a | x), which the process turns into the score;
 under Absorbing it needs no sigma (RADD, theorem 1). The *published* one (SEDD, section 5.1) ends in free log-scores and
 is told sigma by adaptive layer norm. With causal=True it is a GPT: the same log p(x0_i = a | ...), from the left only.
 
@@ -21,10 +21,10 @@ from tinysedd.process import Absorbing, Process
 class Shape:
     """The size of a network. As it stands, and for 64 characters: 0.8 M parameters, of which only 0.2 M cost products.
 
-    free_scores: the published parametrisation instead of the denoiser. causal: from left to right, to compare with.
-    near: how many neighbours on each side a character is embedded with (all of them on the left, where causal).
-    shift: perceptrons see a part of their neighbours' features too, the right one's only where not causal.
-    pairs: rows of a table for each two of those neighbours that follow each other; 0 for none.
+    free_scores: the published parametrization instead of the denoiser. causal: from left to right, to compare with.
+    near: how many neighbors on each side a character is embedded with (all of them on the left, where causal).
+    shift: perceptrons see a part of their neighbors' features too, the right one's only where not causal.
+    pairs: rows of a table for each two of those neighbors that follow each other; 0 for none.
     """
 
     layers: int = 2
@@ -125,7 +125,7 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron with squared ReLU (So et al., 2109.08668), each normalised before, added after."""
+    """Attention, then a perceptron with squared ReLU (So et al., 2109.08668), each normalized before, added after."""
 
     def __init__(self, shape: Shape, condition: int | None):
         super().__init__()
@@ -175,7 +175,7 @@ def _shift(h: Tensor, causal: bool) -> Tensor:
 
 
 def _adapt(h: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """Adaptive layer norm: what a normalised input is scaled and shifted by depends on the noise level."""
+    """Adaptive layer norm: what a normalized input is scaled and shifted by depends on the noise level."""
     return h if scale is None else h * (1 + scale) + shift
 
 

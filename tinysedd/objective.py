@@ -21,7 +21,7 @@ def score_entropy_loss(
     late: float = 1.0,
     reference: Tensor | None = None,
 ) -> Tensor:
-    """Denoising score entropy per character, averaged over texts x0 (B, L) and times: a scalar to minimise.
+    """Denoising score entropy per character, averaged over texts x0 (B, L) and times: a scalar to minimize.
 
     The times are spread evenly over (0, 1], with one random shift a batch: t_b = (u + b / B) mod 1.
 

@@ -118,13 +118,13 @@ class Absorbing:
         s = log_score.double().exp()
         remains = (s[..., -1:] * d.exp() - torch.expm1(d) * s.sum(-1, keepdim=True)).clamp(min=0)
         steps = torch.cat([s[..., :-1] * torch.expm1(d), remains], dim=-1)  # e^d s_y (1 - e^-d): y -> mask
-        return _normalise(torch.where((x == self.mask)[..., None], steps, s))
+        return _normalize(torch.where((x == self.mask)[..., None], steps, s))
 
     def denoise(self, log_score: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Probabilities (B, L, S) of the clean state: the last step, which leaves no mask."""
         p = self.tweedie(log_score, x, sigma)
         p[..., self.mask] = 0
-        return _normalise(p)
+        return _normalize(p)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Uniform:
         before = (d.exp() * s - torch.expm1(d) * s.mean(-1, keepdim=True)).clamp(min=0)  # s exp(-dQ)
         jump = -torch.expm1(-d) / self.num_tokens  # (B, 1, 1): exp(dQ)(y -> x_i), and e^-d more at y = x_i
         stay = torch.zeros_like(s).scatter_(-1, x[..., None], 1.0)
-        return _normalise(before * (jump + stay * torch.exp(-d)))
+        return _normalize(before * (jump + stay * torch.exp(-d)))
 
     def denoise(self, log_score: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Probabilities (B, L, S) of the clean state: the last step, which takes all the noise away."""
@@ -229,7 +229,7 @@ def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch
     return torch.rand(shape, dtype=torch.float64, generator=generator).to(device)
 
 
-def _normalise(p: Tensor) -> Tensor:
+def _normalize(p: Tensor) -> Tensor:
     return p / p.sum(-1, keepdim=True)
 
 

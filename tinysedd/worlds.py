@@ -223,7 +223,7 @@ class Fables:
         return None if None in failures else max(failures)
 
     def _automaton(self) -> list[Layer]:
-        """Determinise the grammar: a node is all that can still be written, each way with its probability."""
+        """Determinize the grammar: a node is all that can still be written, each way with its probability."""
         nodes = {tuple((shape, 1 / len(self.shapes)) for shape in self.shapes): 0}
         layers = []
         for _ in range(self.length):

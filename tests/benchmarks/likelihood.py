@@ -2,7 +2,7 @@
 
 The GPT sets the clock: what it takes for its 2,000 steps, validation not counted, is the time that the others get.
 The first two have 4 layers, 4 heads, width 128; ours is the default, with about as many parameters, most of them in
-tables of neighbours that cost no products. All see blocks of 64 characters; the whole validation split judges them.
+tables of neighbors that cost no products. All see blocks of 64 characters; the whole validation split judges them.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""A picture for each part, 800 pixels wide; what differs by colour (Okabe-Ito) differs by its mark or line too."""
+"""A picture for each part, 800 pixels wide; what differs by color (Okabe-Ito) differs by its mark or line too."""
 
 import contextlib
 import statistics
@@ -53,12 +53,12 @@ def tune(values: dict, path: Path, quick: bool) -> None:
     """The published recipe's bound against its rate, a line a batch."""
     with _page(path, f"SEDD as published, tuned; each for {values['T']:.0f} s", quick) as axes:
         tried = values["tried"]
-        for (batch, average), (colour, mark, line) in zip(
+        for (batch, average), (color, mark, line) in zip(
             dict.fromkeys((r["batch"], r["average"]) for r in tried), STYLES * 3
         ):
             own = sorted((r["rate"], r["nats"]) for r in tried if (r["batch"], r["average"]) == (batch, average))
             label = f"batch {batch}, average {average:g}"
-            axes[0, 0].plot(*zip(*own), color=colour, marker=mark, linestyle=line, label=label)
+            axes[0, 0].plot(*zip(*own), color=color, marker=mark, linestyle=line, label=label)
         axes[0, 0].set(xscale="log", xlabel="peak learning rate", ylabel="bound, nats per character")
         _ticks(axes[0, 0].xaxis, sorted({r["rate"] for r in tried}))
         axes[0, 0].legend()
@@ -98,15 +98,15 @@ def _qualities(axis, schemes: list[dict], key: str) -> None:
         ("entropy_bounded", "entropy_bounded", STYLES[2]),
         ("spread", "spread", STYLES[3]),
     ]
-    for group, label, (colour, mark, line) in groups:
+    for group, label, (color, mark, line) in groups:
         own = [s for s in schemes if group in (s["role"], s["sampler"] if s["role"] == "scheme" else "")]
         x = [statistics.fmean(s["time_ratios"]) for s in own]
         y = [statistics.fmean(s["quality"][key]) for s in own]
         size = 11 if mark == "*" else 6
-        axis.plot(x, y, color=colour, marker=mark, linestyle=line, markersize=size, markerfacecolor="none", label=label)
+        axis.plot(x, y, color=color, marker=mark, linestyle=line, markersize=size, markerfacecolor="none", label=label)
         # as good as the plain sampler: the mark is filled
         good = [(a, b) for a, b, s in zip(x, y, own) if s["as_good"] and s["role"] == "scheme"]
-        axis.plot(*(zip(*good) if good else ([], [])), color=colour, marker=mark, linestyle="none", markersize=size)
+        axis.plot(*(zip(*good) if good else ([], [])), color=color, marker=mark, linestyle="none", markersize=size)
 
 
 def worlds(values: dict, path: Path, quick: bool) -> None:
@@ -162,18 +162,18 @@ def growth(values: dict, path: Path, quick: bool) -> None:
     count = len(values["series"])
     with _page(path, "What a training step costs", quick, count, 2, 2.75 * count) as axes:
         for row, name in zip(axes, values["series"]):
-            for way, (colour, mark, line) in zip(values["ways"], STYLES):
+            for way, (color, mark, line) in zip(values["ways"], STYLES):
                 series, fitted = growth_part.points(values, way, name), growth_part.law(values, way, name)
                 x = np.geomspace(min(series["x"]), max(series["x"]), 50)
                 for axis, key, unit in zip(row, ("seconds", "bytes"), (1, 1e6)):
                     power, factor = fitted[key]["exponent"], fitted[key]["factor"]
-                    axis.plot(series["x"], [y / unit for y in series[key]], color=colour, marker=mark, linestyle="none")
+                    axis.plot(series["x"], [y / unit for y in series[key]], color=color, marker=mark, linestyle="none")
                     label = f"{way}: power {power:.2f}"
-                    axis.plot(x, factor * x**power / unit, color=colour, linestyle=line, label=label)
+                    axis.plot(x, factor * x**power / unit, color=color, linestyle=line, label=label)
                     if name == "length" and key == "seconds":
                         a, b, c = fitted[key]["polynomial"]
                         label = None if axis.get_lines()[2:] else "$a + bL + cL^2$"
-                        axis.plot(x, a + b * x + c * x**2, color=colour, linewidth=3, alpha=0.35, label=label)
+                        axis.plot(x, a + b * x + c * x**2, color=color, linewidth=3, alpha=0.35, label=label)
             for axis, what in zip(row, ("seconds a step", "MB a step")):
                 axis.set(xscale="log", yscale="log", xlabel=name, ylabel=what)
                 _decade_and_headroom(axis)
@@ -188,16 +188,16 @@ def growth(values: dict, path: Path, quick: bool) -> None:
 def quality(values: dict, path: Path, quick: bool) -> None:
     """The bound against seconds of training, a line a contestant and seed."""
     with _page(path, "The bound falls", quick) as axes:
-        axis, labelled = axes[0, 0], set()
+        axis, labeled = axes[0, 0], set()
         styles = dict(zip(quality_part.CONTESTANTS, STYLES))
         for curve in values["curves"]:
             name = curve["contestant"]
-            colour, mark, line = styles[name]
-            style = {"color": colour, "marker": mark, "linestyle": line, "markersize": 5, "linewidth": 1.2}
+            color, mark, line = styles[name]
+            style = {"color": color, "marker": mark, "linestyle": line, "markersize": 5, "linewidth": 1.2}
             x = [point["seconds"] for point in curve["curve"]]
             y = [point["bound"] for point in curve["curve"]]
-            label = None if name in labelled else quality_part.CONTESTANTS[name][0]
-            labelled.add(name)
+            label = None if name in labeled else quality_part.CONTESTANTS[name][0]
+            labeled.add(name)
             axis.plot(x, y, label=label, markevery=max(len(x) // 12, 1), **style)
         # Above an even guess there is but the noise of a bound that has learned nothing yet: with random characters
         # its estimate then hangs on a few draws.
@@ -212,11 +212,11 @@ def quality(values: dict, path: Path, quick: bool) -> None:
 def _marks(axis, labels: list[str], each: list[list[float]], middle=statistics.fmean, figures: int = 3) -> None:
     """A column of marks for each label, with a bar and a number at their middle."""
     for place, own in enumerate(each):
-        colour, mark, _ = STYLES[place % len(STYLES)]
+        color, mark, _ = STYLES[place % len(STYLES)]
         if not own:
             continue
         around = [place + 0.08 * (i - (len(own) - 1) / 2) for i in range(len(own))]
-        axis.plot(around, own, color=colour, marker=mark, linestyle="none", markersize=7, alpha=0.8)
+        axis.plot(around, own, color=color, marker=mark, linestyle="none", markersize=7, alpha=0.8)
         axis.plot([place - 0.25, place + 0.25], [middle(own)] * 2, color=BLACK, linewidth=1.5)
         axis.annotate(number(middle(own), figures), (place + 0.28, middle(own)), va="center")
     axis.set_xticks(range(len(labels)), labels)

@@ -1,6 +1,6 @@
 """How the bound falls with the time of training: SEDD with masks, SEDD with random characters, and a GPT.
 
-All three have the default shape, and are trained by the same `fit` with the same optimiser.
+All three have the default shape, and are trained by the same `fit` with the same optimizer.
 """
 
 import math

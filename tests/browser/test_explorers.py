@@ -49,7 +49,7 @@ class Explorer:
 
 
 @pytest.fixture(scope="module")
-def neighbours(lab) -> Explorer:
+def neighbors(lab) -> Explorer:
     return Explorer(lab("02_hamming_neighbours"), "Jump at random")
 
 
@@ -63,36 +63,36 @@ def denoising(lab) -> Explorer:
     return Explorer(lab("06_reverse_denoising"), "Write")
 
 
-def test_neighbours_follow_the_noise_level(neighbours):
-    neighbours.changes(neighbours.press, "σ", "End", "10.0")
-    neighbours.changes(neighbours.press, "σ", "Home", "0.00100")
-    neighbours.press("σ", "ArrowRight", "0.00105")
-    neighbours.changes(neighbours.click_middle, "σ")
+def test_neighbors_follow_the_noise_level(neighbors):
+    neighbors.changes(neighbors.press, "σ", "End", "10.0")
+    neighbors.changes(neighbors.press, "σ", "Home", "0.00100")
+    neighbors.press("σ", "ArrowRight", "0.00105")
+    neighbors.changes(neighbors.click_middle, "σ")
 
 
-def test_neighbours_can_be_jumped_to(neighbours):
-    neighbours.press("σ", "End")  # where every neighbour has a score
-    first = neighbours.text.text_content()
-    for jump in ("Jump to the best neighbour", "Jump at random"):
-        neighbours.button(jump).click()
-        expect(neighbours.text).not_to_have_text(first)
-        expect(neighbours.root.get_by_label("Text")).to_have_value(neighbours.text.text_content())
-        neighbours.button("Back").click()
-        expect(neighbours.text).to_have_text(first)
-        expect(neighbours.root.get_by_label("Text")).to_have_value(first)
+def test_neighbors_can_be_jumped_to(neighbors):
+    neighbors.press("σ", "End")  # where every neighbor has a score
+    first = neighbors.text.text_content()
+    for jump in ("Jump to the best neighbor", "Jump at random"):
+        neighbors.button(jump).click()
+        expect(neighbors.text).not_to_have_text(first)
+        expect(neighbors.root.get_by_label("Text")).to_have_value(neighbors.text.text_content())
+        neighbors.button("Back").click()
+        expect(neighbors.text).to_have_text(first)
+        expect(neighbors.root.get_by_label("Text")).to_have_value(first)
 
 
-def test_neighbours_of_a_text_that_was_typed(neighbours):
-    first = neighbours.text.text_content()
+def test_neighbors_of_a_text_that_was_typed(neighbors):
+    first = neighbors.text.text_content()
     other = first[:-1] + ("b" if first.endswith("a") else "a")
-    neighbours.type("Text", other)
-    expect(neighbours.text).to_have_text(other)
-    neighbours.type("Text", other + "a")
-    expect(neighbours.alert).to_contain_text(f"{len(other) + 1} characters")
-    expect(neighbours.text).to_have_text(other)
-    neighbours.type("Text", first)
-    expect(neighbours.text).to_have_text(first)
-    expect(neighbours.alert).to_have_count(0)
+    neighbors.type("Text", other)
+    expect(neighbors.text).to_have_text(other)
+    neighbors.type("Text", other + "a")
+    expect(neighbors.alert).to_contain_text(f"{len(other) + 1} characters")
+    expect(neighbors.text).to_have_text(other)
+    neighbors.type("Text", first)
+    expect(neighbors.text).to_have_text(first)
+    expect(neighbors.alert).to_have_count(0)
 
 
 def test_noise_follows_the_time(noise):

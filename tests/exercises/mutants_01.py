@@ -8,39 +8,39 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("normalise", "root of the sum of squares")
-def normalise_a_vector(weights):
+@wrong("normalize", "root of the sum of squares")
+def normalize_a_vector(weights):
     return weights / weights.norm()
 
 
-@wrong("normalise", "largest weight")
+@wrong("normalize", "largest weight")
 def largest_becomes_one(weights):
     return weights / max(weights.flatten())
 
 
-@wrong("normalise", "each row")
+@wrong("normalize", "each row")
 def rows_add_up(weights):
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
-@wrong("normalise", "each column")
+@wrong("normalize", "each column")
 def columns_add_up(weights):
     Z = weights.sum(dim=0)
     return weights / Z
 
 
-@wrong("normalise", "softmax")
+@wrong("normalize", "softmax")
 def a_softmax(weights):
     e = torch.exp(weights)
     return e / e.sum()
 
 
-@wrong("normalise", "how many weights")
+@wrong("normalize", "how many weights")
 def the_mean(weights):
     return weights / len(weights.flatten())
 
 
-@wrong("normalise", "Z alone")
+@wrong("normalize", "Z alone")
 def forgets_to_divide(weights):
     Z = 0
     for w in weights.flatten():
@@ -48,35 +48,35 @@ def forgets_to_divide(weights):
     return Z
 
 
-@wrong("normalise")
+@wrong("normalize")
 def in_place(weights):
     weights /= weights.sum()
     return weights
 
 
-@wrong("normalise")
+@wrong("normalize")
 def flat(weights):
     return weights.flatten() / weights.sum()
 
 
-@wrong("normalise")
+@wrong("normalize")
 def forgets_return(weights):
     weights / weights.sum()
 
 
-@wrong("normalise")
+@wrong("normalize")
 def whole_numbers(weights):
     return (weights / weights.sum()).round().long()
 
 
-@right("normalise")
-def normalise_in_numpy(weights):
+@right("normalize")
+def normalize_in_numpy(weights):
     w = weights.numpy()
     return w / np.sum(w)
 
 
-@right("normalise")
-def normalise_in_logs(weights):
+@right("normalize")
+def normalize_in_logs(weights):
     return (weights.log() - weights.sum().log()).exp().float()
 
 

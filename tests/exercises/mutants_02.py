@@ -97,7 +97,7 @@ def hamming_by_recursion(a, b):
     return 0 if not a else (a[0] != b[0]) + hamming_by_recursion(a[1:], b[1:])
 
 
-@wrong("neighbours", "once for each place")
+@wrong("neighbors", "once for each place")
 def with_itself(x, N):
     found = []
     for i in range(len(x)):
@@ -108,7 +108,7 @@ def with_itself(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbours", "x itself is among them. It")
+@wrong("neighbors", "x itself is among them. It")
 def with_itself_once(x, N):
     found = [x]
     for i in range(len(x)):
@@ -120,7 +120,7 @@ def with_itself_once(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbours", "pile up")
+@wrong("neighbors", "pile up")
 def changes_pile_up(x, N):
     found = []
     y = x.tolist()
@@ -132,7 +132,7 @@ def changes_pile_up(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbours", "same tensor")
+@wrong("neighbors", "same tensor")
 def appends_the_same(x, N):
     found = []
     y = x.clone()
@@ -145,7 +145,7 @@ def appends_the_same(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbours", "N - 1, is never tried")
+@wrong("neighbors", "N - 1, is never tried")
 def never_the_last_character(x, N):
     found = []
     for i in range(len(x)):
@@ -157,7 +157,7 @@ def never_the_last_character(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbours", "Character 0")
+@wrong("neighbors", "Character 0")
 def never_the_first_character(x, N):
     found = []
     for i in range(len(x)):
@@ -167,7 +167,7 @@ def never_the_first_character(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbours", "Only the first place")
+@wrong("neighbors", "Only the first place")
 def returns_in_the_loop(x, N):
     found = []
     for i in range(len(x)):
@@ -179,7 +179,7 @@ def returns_in_the_loop(x, N):
         return torch.stack(found)
 
 
-@wrong("neighbours", "grouped by place")
+@wrong("neighbors", "grouped by place")
 def grouped(x, N):
     groups = []
     for i in range(len(x)):
@@ -193,7 +193,7 @@ def grouped(x, N):
     return torch.stack(groups)
 
 
-@wrong("neighbours", "all texts")
+@wrong("neighbors", "all texts")
 def everything(x, N):
     texts = [[]]
     for _ in x:
@@ -201,7 +201,7 @@ def everything(x, N):
     return torch.tensor(texts)
 
 
-@wrong("neighbours")
+@wrong("neighbors")
 def each_twice(x, N):
     found = []
     for i in range(len(x)):
@@ -213,7 +213,7 @@ def each_twice(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbours")
+@wrong("neighbors")
 def only_one_up(x, N):
     found = []
     for i in range(len(x)):
@@ -223,7 +223,7 @@ def only_one_up(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbours")
+@wrong("neighbors")
 def changes_x_itself(x, N):
     found = []
     for i in range(len(x)):
@@ -234,8 +234,8 @@ def changes_x_itself(x, N):
     return torch.stack(found)
 
 
-@right("neighbours")
-def neighbours_by_turning(x, N):
+@right("neighbors")
+def neighbors_by_turning(x, N):
     rows = []
     for k in range(1, N):
         for i in range(len(x)):
@@ -245,8 +245,8 @@ def neighbours_by_turning(x, N):
     return np.array(rows)
 
 
-@right("neighbours")
-def neighbours_in_lists(x, N):
+@right("neighbors")
+def neighbors_in_lists(x, N):
     x = x.tolist()
     return [x[:i] + [c] + x[i + 1 :] for c in range(N) for i in range(len(x)) if c != x[i]]
 

@@ -35,7 +35,7 @@ def entropy_with_a_plus(s, r):
 
 
 @wrong("score_entropy", "All signs")
-def entropy_to_maximise(s, r):
+def entropy_to_maximize(s, r):
     return r * s.log() - s - torch.xlogy(r, r) + r
 
 
@@ -434,7 +434,7 @@ def denoising_without_the_clean(log_score, x, x0, sigma):
 
 
 @wrong("denoising_score_entropy", "N/(N - 1)")
-def mean_over_neighbours(log_score, x, x0, sigma):
+def mean_over_neighbors(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
     q = keep * torch.nn.functional.one_hot(x0, N) + (1 - keep) / N
@@ -445,7 +445,7 @@ def mean_over_neighbours(log_score, x, x0, sigma):
 
 
 @wrong("denoising_score_entropy", "factor N:")
-def sum_over_neighbours(log_score, x, x0, sigma):
+def sum_over_neighbors(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
     q = keep * torch.nn.functional.one_hot(x0, N) + (1 - keep) / N
@@ -524,7 +524,7 @@ def sum_never_the_old_one(log_score, x, x0, sigma):
 
 @wrong("denoising_score_entropy", "all positions too")
 def mean_of_texts(log_score, x, x0, sigma):
-    return a_loop_over_neighbours(log_score, x, x0, sigma).sum(-1)
+    return a_loop_over_neighbors(log_score, x, x0, sigma).sum(-1)
 
 
 @wrong("denoising_score_entropy", "log_score for the score itself")
@@ -547,7 +547,7 @@ def squares_against_the_key(log_score, x, x0, sigma):
 
 
 @right("denoising_score_entropy")
-def a_loop_over_neighbours(log_score, x, x0, sigma):
+def a_loop_over_neighbors(log_score, x, x0, sigma):
     B, L, N = log_score.shape
     total = torch.zeros(B, L)
     for b in range(B):
@@ -593,7 +593,7 @@ def over_all_states(log_score, x, x0, sigma):
 
 
 @wrong("absorbing_score_entropy", "N - 1")
-def over_the_neighbours(log_score, x, x0, sigma):
+def over_the_neighbors(log_score, x, x0, sigma):
     return mend(lambda cost, N: cost.sum(-1) / (N - 1))(log_score, x, x0, sigma)
 
 

@@ -303,8 +303,8 @@ def average_of_copies(average, weights, decay):
     return new
 
 
-@wrong("initialise", "took the outputs")
-def initialise_by_outputs(network):
+@wrong("initialize", "took the outputs")
+def initialize_by_outputs(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.out_features**-0.5)
@@ -314,7 +314,7 @@ def initialise_by_outputs(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialise", "the loop over all Linear layers still comes after the zeros")
+@wrong("initialize", "the loop over all Linear layers still comes after the zeros")
 def init_as_it_was(network):
     nn.init.zeros_(network.head.weight)
     for block in network.blocks:
@@ -325,7 +325,7 @@ def init_as_it_was(network):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
 
 
-@wrong("initialise", "a block shall begin as the identity")
+@wrong("initialize", "a block shall begin as the identity")
 def init_of_the_head(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -333,7 +333,7 @@ def init_of_the_head(network):
     nn.init.zeros_(network.head.weight)
 
 
-@wrong("initialise", "the head is still random")
+@wrong("initialize", "the head is still random")
 def init_of_the_blocks(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -343,14 +343,14 @@ def init_of_the_blocks(network):
         block.down.weight.data[:] = 0
 
 
-@wrong("initialise", "Now every matrix is 0")
+@wrong("initialize", "Now every matrix is 0")
 def init_all_zero(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
 
 
-@wrong("initialise", "Only attention's last layer")
+@wrong("initialize", "Only attention's last layer")
 def init_without_down(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -360,7 +360,7 @@ def init_without_down(network):
         nn.init.zeros_(block.out.weight)
 
 
-@wrong("initialise", "Only the last block")
+@wrong("initialize", "Only the last block")
 def init_of_the_last_block(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -370,7 +370,7 @@ def init_of_the_last_block(network):
         nn.init.zeros_(last.weight)
 
 
-@wrong("initialise", "std is 1 / √inputs")
+@wrong("initialize", "std is 1 / √inputs")
 def init_too_large(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -379,7 +379,7 @@ def init_too_large(network):
         nn.init.zeros_(last.weight)
 
 
-@wrong("initialise", "keep what they were before")
+@wrong("initialize", "keep what they were before")
 def init_without_the_loop(network):
     nn.init.zeros_(network.head.weight)
     for block in network.blocks:
@@ -387,14 +387,14 @@ def init_without_the_loop(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialise", "Small is not 0")
+@wrong("initialize", "Small is not 0")
 def init_small_is_not_zero(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.02)
 
 
-@wrong("initialise")
+@wrong("initialize")
 def init_with_a_wrong_name(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -403,7 +403,7 @@ def init_with_a_wrong_name(network):
         nn.init.zeros_(block.out.weight)
 
 
-@right("initialise")
+@right("initialize")
 def init_by_name(network):
     with torch.no_grad():
         for name, weight in network.named_parameters():
@@ -414,7 +414,7 @@ def init_by_name(network):
                 weight.normal_(std=weight.shape[1] ** -0.5)
 
 
-@right("initialise")
+@right("initialize")
 def init_with_a_list_of_exceptions(network):
     zero = [network.head]
     for block in network.blocks:

@@ -209,7 +209,7 @@ def euler_in_numpy(rate, x, dt):
 
 
 @right("euler_step")
-def euler_normalised_at_the_end(rate, x, dt):
+def euler_normalized_at_the_end(rate, x, dt):
     p = dt * rate
     stay = (1 - p.sum(1, keepdim=True)).relu()
     p = torch.scatter(p, 1, x[:, None], stay)
@@ -220,7 +220,7 @@ def euler_normalised_at_the_end(rate, x, dt):
 
 
 @wrong("tweedie_step", "do not add up to 1")
-def tweedie_unnormalised(s, x, d, Q):
+def tweedie_unnormalized(s, x, d, Q):
     less = torch.linalg.matrix_exp(-d * Q)
     again = torch.linalg.matrix_exp(d * Q)
     return (s @ less).clamp(min=0) * again[:, x].T
@@ -283,7 +283,7 @@ def tweedie_negative(s, x, d, Q):
 
 
 @wrong("tweedie_step")
-def tweedie_normalised_over_all(s, x, d, Q):
+def tweedie_normalized_over_all(s, x, d, Q):
     p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[:, x].T
     return p / p.sum()
 

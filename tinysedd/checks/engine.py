@@ -2,7 +2,7 @@
 
 An exercise is a right function, decorated. What is known about it hangs on it:
 
-    @exercise("every ratio of neighbours, in one table.")   # said when all is right
+    @exercise("every ratio of neighbors, in one table.")   # said when all is right
     def concrete_score(p, x): ...                           # never shown
 
     @concrete_score.cases

@@ -166,7 +166,7 @@ def _(nats, length):
     return bits_and_perplexity.reference(nats.sum()[None], length)
 
 
-@exercise("what both share has cancelled, and the ± is that of the difference.")
+@exercise("what both share has canceled, and the ± is that of the difference.")
 def paired_gap(a, b):
     d = a - b
     return d.mean(), d.std() / len(d) ** 0.5
@@ -348,7 +348,7 @@ def _(predict, x0, start):
     return _told(predict, _shifted(x0, start), x0).sum()
 
 
-@autoregressive_loss.mistake("You give one loss for each text. The optimiser wants a single number: the mean.")
+@autoregressive_loss.mistake("You give one loss for each text. The optimizer wants a single number: the mean.")
 def _(predict, x0, start):
     return _told(predict, _shifted(x0, start), x0).mean(-1)
 

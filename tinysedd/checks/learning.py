@@ -406,7 +406,7 @@ def _q(log_score: Tensor, sigma: Tensor) -> Tensor:
 
 
 @denoising_score_entropy.mistake(
-    "Off by the factor N/(N - 1): you divide by the N - 1 neighbours. It is the rate Q = 1/N that weighs each of them."
+    "Off by the factor N/(N - 1): you divide by the N - 1 neighbors. It is the rate Q = 1/N that weighs each of them."
 )
 def _(log_score, x, x0, sigma):
     return _others(_costs(log_score, x, x0, _q(log_score, sigma)), x).sum(-1) / (log_score.shape[-1] - 1)
@@ -768,7 +768,7 @@ def _(score, process, x, x0, t):
     return (_weight(process, t) * _entropy(score, process, x, x0, t).sum(-1)).sum()
 
 
-@weighted_loss.mistake("You give one loss for each text. The optimiser wants a single number: the mean over texts.")
+@weighted_loss.mistake("You give one loss for each text. The optimizer wants a single number: the mean over texts.")
 def _(score, process, x, x0, t):
     return _weight(process, t) * _entropy(score, process, x, x0, t).mean(-1)
 
@@ -884,7 +884,7 @@ def _(average, weights, decay):
     return list(average)
 
 
-@moving_average.mistake("The sign is turned: the average must move towards the weights, by (1 - decay) of the way.")
+@moving_average.mistake("The sign is turned: the average must move toward the weights, by (1 - decay) of the way.")
 def _(average, weights, decay):
     return [a - (1 - decay) * (w - a) for a, w in zip(average, weights)]
 
@@ -925,7 +925,7 @@ def _matrices(network: nn.Module) -> list[nn.Linear]:
     in_place=True,
     measured="how large the weights are, as root mean square × √inputs: head; then out, down, qkv, up of each block",
 )
-def initialise(network):
+def initialize(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
@@ -933,19 +933,19 @@ def initialise(network):
         nn.init.zeros_(last.weight)
 
 
-@initialise.cases
+@initialize.cases
 def _(dice):
     yield (_Network(48, 1, 21),)
     yield (_Network(32, 3, 30),)
 
 
-@initialise.measure
+@initialize.measure
 def _(result, network):
     weights = [(m.weight.detach().double(), m.in_features) for m in _matrices(network)]
     return torch.stack([w.square().mean().sqrt() * inputs**0.5 for w, inputs in weights])
 
 
-@initialise.exact
+@initialize.exact
 def _(network):
     return torch.tensor([0.0] + [0.0, 0.0, 1.0, 1.0] * len(network.blocks))
 
@@ -962,7 +962,7 @@ def _asked_zero(k, n):
     return k == 0 or k % 4 in (1, 2)
 
 
-@initialise.mistake(
+@initialize.mistake(
     "No matrix is 0 at the end. What is written last counts: the loop over all Linear layers still comes after the "
     "zeros."
 )
@@ -970,7 +970,7 @@ def _(network):
     _first_weights(network, lambda k, n: False)
 
 
-@initialise.mistake(
+@initialize.mistake(
     "The head is 0 now, and the first guess is even. But out and down of the blocks are still random: a block shall "
     "begin as the identity."
 )
@@ -978,14 +978,14 @@ def _(network):
     _first_weights(network, lambda k, n: k == 0)
 
 
-@initialise.mistake(
+@initialize.mistake(
     "The blocks begin as the identity now. But the head is still random, and so the first guess is not even."
 )
 def _(network):
     _first_weights(network, lambda k, n: k != 0 and _asked_zero(k, n))
 
 
-@initialise.mistake(
+@initialize.mistake(
     "Now every matrix is 0. Then the signal ends at the first of them and no gradient comes back: qkv and up must "
     "be random."
 )
@@ -993,33 +993,33 @@ def _(network):
     _first_weights(network, lambda k, n: True)
 
 
-@initialise.mistake("All matrices have small random weights. Small is not 0, and qkv and up want std 1 / √inputs.")
+@initialize.mistake("All matrices have small random weights. Small is not 0, and qkv and up want std 1 / √inputs.")
 def _(network):
     for module in _matrices(network):
         nn.init.normal_(module.weight, std=0.02)
 
 
-@initialise.mistake("Only attention's last layer, out, is 0. The MLP has one too: down.")
+@initialize.mistake("Only attention's last layer, out, is 0. The MLP has one too: down.")
 def _(network):
     _first_weights(network, lambda k, n: k == 0 or k % 4 == 1)
 
 
-@initialise.mistake("Only the MLP's last layer, down, is 0. Attention has one too: out.")
+@initialize.mistake("Only the MLP's last layer, down, is 0. Attention has one too: out.")
 def _(network):
     _first_weights(network, lambda k, n: k == 0 or k % 4 == 2)
 
 
-@initialise.mistake("Only the last block begins as the identity. There is one loop too few: all blocks shall.")
+@initialize.mistake("Only the last block begins as the identity. There is one loop too few: all blocks shall.")
 def _(network):
     _first_weights(network, lambda k, n: k == 0 or (k > n - 5 and _asked_zero(k, n)))
 
 
-@initialise.mistake("Only the first block begins as the identity. There is one loop too few: all blocks shall.")
+@initialize.mistake("Only the first block begins as the identity. There is one loop too few: all blocks shall.")
 def _(network):
     _first_weights(network, lambda k, n: k < 5 and _asked_zero(k, n))
 
 
-@initialise.mistake(
+@initialize.mistake(
     "The zeros are right. But qkv and up are as large as 1: with that many inputs their sums are huge. std is 1 / "
     "√inputs."
 )
@@ -1028,13 +1028,13 @@ def _(network):
         nn.init.normal_(module.weight) if not _asked_zero(k, 0) else nn.init.zeros_(module.weight)
 
 
-@initialise.mistake("The zeros are right. But std is 1 / √inputs: you took the outputs, module.out_features.")
+@initialize.mistake("The zeros are right. But std is 1 / √inputs: you took the outputs, module.out_features.")
 def _(network):
     for k, module in enumerate(_matrices(network)):
         nn.init.normal_(module.weight, std=0.0 if _asked_zero(k, 0) else module.out_features**-0.5)
 
 
-@initialise.mistake(
+@initialize.mistake(
     "The zeros are right. But qkv and up keep what they were before: draw them from a normal distribution, std 1 / "
     "√inputs."
 )

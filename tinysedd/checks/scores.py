@@ -1,4 +1,4 @@
-"""Exercises of notebooks 01 and 02: ratios, and the neighbours that they compare."""
+"""Exercises of notebooks 01 and 02: ratios, and the neighbors that they compare."""
 
 import torch
 from torch import Tensor
@@ -22,11 +22,11 @@ SIZES = [(2, 1), (3, 2), (2, 3), (4, 3), (5, 2)]  # N characters, L positions
 
 
 @exercise("your numbers are 0 or more and add up to 1. They are a pmf.")
-def normalise(weights):
+def normalize(weights):
     return weights / weights.sum()
 
 
-@normalise.cases
+@normalize.cases
 def _(dice):
     yield (torch.tensor([3.0], dtype=torch.float64),)
     yield (torch.tensor([1.0, 0.0, 3.0], dtype=torch.float64),)
@@ -35,7 +35,7 @@ def _(dice):
     yield (torch.tensor([[1e-6, 2e-6], [1e-6, 4e-6]], dtype=torch.float64),)
 
 
-@normalise.mistake(
+@normalize.mistake(
     "You divide by the root of the sum of squares: that makes the length of a vector 1. The sum of a pmf is 1: divide "
     "by the sum."
 )
@@ -43,50 +43,50 @@ def _(weights):
     return weights / weights.square().sum().sqrt()
 
 
-@normalise.mistake(
+@normalize.mistake(
     "You divide by the largest weight, so that it becomes 1. Divide by the sum of all weights: that makes the sum 1."
 )
 def _(weights):
     return weights / weights.max()
 
 
-@normalise.mistake(
+@normalize.mistake(
     "You divide each row by its own sum. A pmf over a table has one sum over the whole table: a single Z."
 )
 def _(weights):
     return weights / weights.sum(-1, keepdim=True)
 
 
-@normalise.mistake(
+@normalize.mistake(
     "You divide each column by its own sum. A pmf over a table has one sum over the whole table: a single Z."
 )
 def _(weights):
     return weights / weights.sum(0, keepdim=True)
 
 
-@normalise.mistake(
+@normalize.mistake(
     "This is a softmax, which takes exp() of the weights first. These are no logarithms: divide them as they are."
 )
 def _(weights):
     return weights.flatten().softmax(0).view_as(weights)
 
 
-@normalise.mistake("You divide by how many weights there are. Divide by their sum.")
+@normalize.mistake("You divide by how many weights there are. Divide by their sum.")
 def _(weights):
     return weights / weights.numel()
 
 
-@normalise.mistake("You give back Z alone, the sum of all weights. It is what each weight must be divided by.")
+@normalize.mistake("You give back Z alone, the sum of all weights. It is what each weight must be divided by.")
 def _(weights):
     return weights.sum()
 
 
-@exercise("every ratio p(neighbour) / p(x), in one table: the concrete score.")
+@exercise("every ratio p(neighbor) / p(x), in one table: the concrete score.")
 def concrete_score(p, x):
     L, N = p.ndim, p.shape[0]
-    neighbours = x.repeat(L, N, 1)  # (L, N, L)
-    neighbours[range(L), :, range(L)] = torch.arange(N)
-    return p[neighbours.unbind(-1)] / p[tuple(x)]
+    neighbors = x.repeat(L, N, 1)  # (L, N, L)
+    neighbors[range(L), :, range(L)] = torch.arange(N)
+    return p[neighbors.unbind(-1)] / p[tuple(x)]
 
 
 @concrete_score.cases
@@ -94,7 +94,7 @@ def _(dice):
     for N, L in SIZES:
         yield _table(dice, N, L), _text(dice, N, L)
     p = _table(dice, 3, 2)
-    p[0, 1] = 0  # a neighbour that cannot be
+    p[0, 1] = 0  # a neighbor that cannot be
     yield p, torch.tensor([0, 2])
 
 
@@ -103,13 +103,13 @@ def _(p, x):
     return (concrete_score.reference(p, x) - 1) * p[tuple(x)]
 
 
-@concrete_score.mistake("This is the ratio upside down: p(x) belongs below the line, p(neighbour) above it.")
+@concrete_score.mistake("This is the ratio upside down: p(x) belongs below the line, p(neighbor) above it.")
 def _(p, x):
     return 1 / concrete_score.reference(p, x)
 
 
 @concrete_score.mistake(
-    "These are the probabilities of the neighbours. Divide them by p(x): a score is made of ratios."
+    "These are the probabilities of the neighbors. Divide them by p(x): a score is made of ratios."
 )
 def _(p, x):
     return concrete_score.reference(p, x) * p[tuple(x)]
@@ -136,7 +136,7 @@ def _(p, x):
 
 
 @concrete_score.mistake(
-    "At the character that x has already you have 0. There the neighbour is x itself: p(x) / p(x) = 1."
+    "At the character that x has already you have 0. There the neighbor is x itself: p(x) / p(x) = 1."
 )
 def _(p, x):
     return concrete_score.reference(p, x).scatter(1, x[:, None], 0.0)
@@ -164,7 +164,7 @@ class _Ratio:
 
     def __call__(self, y, x) -> float:
         if sum(a != b for a, b in zip(x, y)) != 1:
-            raise ValueError(f"ratio(y, x) was asked for y = {tuple(y)} and x = {tuple(x)}, which are no neighbours")
+            raise ValueError(f"ratio(y, x) was asked for y = {tuple(y)} and x = {tuple(x)}, which are no neighbors")
         return float(self.p[tuple(y)] / self.p[tuple(x)])
 
 
@@ -231,7 +231,7 @@ def _(ratio, path):
 
 
 @ratio_along_path.mistake(
-    "You compare each text with path[0]. A ratio is known for neighbours only: go from each text to the next."
+    "You compare each text with path[0]. A ratio is known for neighbors only: go from each text to the next."
 )
 def _(ratio, path):
     total = 1.0
@@ -241,7 +241,7 @@ def _(ratio, path):
 
 
 @ratio_along_path.mistake(
-    "You ask for the ratio of the two ends at once. Only neighbours have a known ratio: multiply the steps."
+    "You ask for the ratio of the two ends at once. Only neighbors have a known ratio: multiply the steps."
 )
 def _(ratio, path):
     return ratio(path[-1], path[0])
@@ -383,14 +383,14 @@ def _(a, b):
 
 
 @exercise("all L (N - 1) texts that differ in one place, each of them once.")
-def neighbours(x, N):
+def neighbors(x, N):
     L = len(x)
     y = x.repeat(L, N, 1)  # (L, N, L)
     y[range(L), :, range(L)] = torch.arange(N)
     return y[torch.arange(N) != x[:, None]]  # (L (N - 1), L), ordered by position, then character
 
 
-@neighbours.cases
+@neighbors.cases
 def _(dice):
     yield torch.tensor([1]), 3
     yield torch.tensor([0, 1]), 2
@@ -400,7 +400,7 @@ def _(dice):
         yield _text(dice, N, L), N
 
 
-@neighbours.measure
+@neighbors.measure
 def _(result, x, N):
     """In the order of the reference, by place and character of the first change: any order is right."""
     y = tensor(result)
@@ -414,19 +414,19 @@ def _(result, x, N):
     return torch.stack(sorted(y, key=first_change)) if len(y) else y
 
 
-@neighbours.mistake("x itself is among them. It has distance 0: a neighbour changes a character into another one.")
+@neighbors.mistake("x itself is among them. It has distance 0: a neighbor changes a character into another one.")
 def _(x, N):
-    return torch.cat([x[None], neighbours.reference(x, N)])
+    return torch.cat([x[None], neighbors.reference(x, N)])
 
 
-@neighbours.mistake(
+@neighbors.mistake(
     "x itself is among them, once for each place. It has distance 0: leave out the character that is there."
 )
 def _(x, N):
-    return torch.cat([x.repeat(len(x), 1), neighbours.reference(x, N)])
+    return torch.cat([x.repeat(len(x), 1), neighbors.reference(x, N)])
 
 
-@neighbours.mistake(
+@neighbors.mistake(
     "The changes pile up: your texts differ from x in more than one place. Begin each time with a copy of x."
 )
 def _(x, N):
@@ -439,7 +439,7 @@ def _(x, N):
     return torch.stack(found)
 
 
-@neighbours.mistake("All your rows are the same tensor, changed again and again. Keep a copy of each text: y.clone().")
+@neighbors.mistake("All your rows are the same tensor, changed again and again. Keep a copy of each text: y.clone().")
 def _(x, N):
     y, found = x.clone(), []
     for i in range(len(x)):
@@ -451,29 +451,29 @@ def _(x, N):
     return torch.stack(found)
 
 
-@neighbours.mistake("The last character, N - 1, is never tried: range(N) goes from 0 to N - 1.")
+@neighbors.mistake("The last character, N - 1, is never tried: range(N) goes from 0 to N - 1.")
 def _(x, N):
-    y = neighbours.reference(x, N)
+    y = neighbors.reference(x, N)
     return y[~((y != x) & (y == N - 1)).any(-1)]
 
 
-@neighbours.mistake("Character 0 is never tried: the characters are 0 to N - 1.")
+@neighbors.mistake("Character 0 is never tried: the characters are 0 to N - 1.")
 def _(x, N):
-    y = neighbours.reference(x, N)
+    y = neighbors.reference(x, N)
     return y[~((y != x) & (y == 0)).any(-1)]
 
 
-@neighbours.mistake("Only the first place is changed. Each of the L places can change.")
+@neighbors.mistake("Only the first place is changed. Each of the L places can change.")
 def _(x, N):
-    return neighbours.reference(x, N)[: N - 1]
+    return neighbors.reference(x, N)[: N - 1]
 
 
-@neighbours.mistake("You give the neighbours grouped by place, (L, N - 1, L). Put them in one list: (L (N - 1), L).")
+@neighbors.mistake("You give the neighbors grouped by place, (L, N - 1, L). Put them in one list: (L (N - 1), L).")
 def _(x, N):
-    return neighbours.reference(x, N).view(len(x), N - 1, len(x))
+    return neighbors.reference(x, N).view(len(x), N - 1, len(x))
 
 
-@neighbours.mistake("These are all texts there are, N to the power of L. Neighbours differ from x in one place.")
+@neighbors.mistake("These are all texts there are, N to the power of L. Neighbors differ from x in one place.")
 def _(x, N):
     return torch.cartesian_prod(*[torch.arange(N)] * len(x)).view(-1, len(x))
 
@@ -487,7 +487,7 @@ def best_jump(log_score, x):
 @best_jump.cases
 def _(dice):
     for N, L in SIZES:
-        for shift in (-3.0, 0.0):  # -3: all neighbours are less probable than the text
+        for shift in (-3.0, 0.0):  # -3: all neighbors are less probable than the text
             x = _text(dice, N, L)
             log_score = 5.6 * torch.rand(L, N, dtype=torch.float64, generator=dice) - 2.8 + shift
             yield log_score.scatter(-1, x[:, None], 0.0), x
@@ -507,7 +507,7 @@ def _(result, log_score, x):
 
 
 @best_jump.mistake(
-    "You leave out every 0. A neighbour that is as probable as x has the log-score 0 too: leave out the place "
+    "You leave out every 0. A neighbor that is as probable as x has the log-score 0 too: leave out the place "
     "(i, x[i]) in each row, whatever stands there."
 )
 def _(log_score, x):

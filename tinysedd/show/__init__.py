@@ -6,12 +6,12 @@
     animation(trajectory)           in a notebook: an animated picture
     strip(trajectory)               in a notebook: noise, half-way, text, as one still picture
 
-    heatmap(log_score, x, alphabet)     all neighbours' concrete scores as a picture
-    bars(log_score, x, alphabet)        the best neighbours
+    heatmap(log_score, x, alphabet)     all neighbors' concrete scores as a picture
+    bars(log_score, x, alphabet)        the best neighbors
     ladder(words)                       words as a map, an edge for each pair that differs in one character
     curve({name: points})               training curves
 
-    explore_neighbours(score, process, alphabet, text)      type a text, see its neighbours, jump to one
+    explore_neighbors(score, process, alphabet, text)      type a text, see its neighbors, jump to one
     explore_noise(process, alphabet, texts)                 noise up and down
     explore_denoising(score, process)                       write a text and see what the score says at each step
 
@@ -27,7 +27,7 @@ from tinysedd.show.terminal import play
 _LAZY = {
     "pictures": ["animation", "strip"],
     "plots": ["bars", "curve", "heatmap", "ladder"],
-    "explorers": ["explore_denoising", "explore_neighbours", "explore_noise"],
+    "explorers": ["explore_denoising", "explore_neighbors", "explore_noise"],
 }
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "bars",
     "curve",
     "explore_denoising",
-    "explore_neighbours",
+    "explore_neighbors",
     "explore_noise",
     "heatmap",
     "ladder",

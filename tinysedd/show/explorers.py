@@ -25,7 +25,7 @@ from tinysedd.sampling import SAMPLERS, Score, draw, sample
 from tinysedd.show.frames import BREAK, CHANGED, COLUMNS, NOISING, compared, frames, legend
 from tinysedd.show.pictures import still_png
 from tinysedd.show.player import still_html
-from tinysedd.show.plots import SHORT, SPACE, bars, figures, heatmap, limits, neighbours, spell, tens
+from tinysedd.show.plots import SHORT, SPACE, bars, figures, heatmap, limits, neighbors, spell, tens
 
 WIDE, ROW = w.Layout(width="32em"), w.Layout(display="flex", flex_flow="row wrap", align_items="center")
 NOISED = NOISING | {CHANGED: "changed"}  # since the text was clean
@@ -84,12 +84,12 @@ class Explorer:
         return (self.widget._repr_mimebundle_(**kwargs) or {}) | still
 
 
-def explore_neighbours(
+def explore_neighbors(
     score: Score, process: Process, alphabet: Alphabet, text: str, *, sigma: float = 0.5
 ) -> Explorer:
-    """Type a text, set the total noise sigma, see the concrete scores of all neighbours, and jump to one of them.
+    """Type a text, set the total noise sigma, see the concrete scores of all neighbors, and jump to one of them.
 
-    Texts have the length of the first; under Absorbing, _ is a mask. A random jump takes a neighbour in proportion to
+    Texts have the length of the first; under Absorbing, _ is a mask. A random jump takes a neighbor in proportion to
     its concrete score, as the reverse process does.
     """
     length, generator = len(text), torch.Generator().manual_seed(0)
@@ -118,7 +118,7 @@ def explore_neighbours(
         x = visited[-1]
         others = _ask(score, x, level.value).scatter(-1, x[:, None], -torch.inf)  # (L, S)
         if not others.exp().any():
-            raise ValueError("every neighbour has the ratio 0: there is no jump from here")
+            raise ValueError("every neighbor has the ratio 0: there is no jump from here")
         place, state = divmod(int(choose(others.flatten().softmax(0))), others.shape[1])
         go_to(x.index_fill(0, torch.tensor(place), state))
 
@@ -136,10 +136,10 @@ def explore_neighbours(
         log_score = _ask(score, x, level.value)
         return still_html(frame, []) + score_map(log_score, x, alphabet, _best(log_score, x, alphabet))
 
-    log_score, title = _ask(score, visited[0], sigma), f"all neighbours, at total noise σ = {sigma:.3g}"
+    log_score, title = _ask(score, visited[0], sigma), f"all neighbors, at total noise σ = {sigma:.3g}"
     plots = heatmap(log_score, visited[0], alphabet, title=title), bars(log_score, visited[0], alphabet)
     buttons = {
-        w.Button(description="Jump to the best neighbour"): lambda: jump(torch.argmax),
+        w.Button(description="Jump to the best neighbor"): lambda: jump(torch.argmax),
         w.Button(description="Jump at random"): lambda: jump(lambda p: draw(p, generator)),
         w.Button(description="Back"): back,
     }
@@ -233,10 +233,10 @@ def explore_denoising(
 
 
 def score_map(log_score: Tensor, x: Tensor, alphabet: Alphabet, *beside: str) -> str:
-    """A text's log-scores (L, S) in colours, as HTML: `heatmap` in a few milliseconds, with other HTML beside it."""
-    m, best = tens(log_score), neighbours(log_score, x, alphabet, 1)
+    """A text's log-scores (L, S) in colors, as HTML: `heatmap` in a few milliseconds, with other HTML beside it."""
+    m, best = tens(log_score), neighbors(log_score, x, alphabet, 1)
     low, high, cut = limits(m)
-    says = [f"best neighbour {label}, ratio {figures(ratio)}" for label, ratio in best] or ["no neighbour is possible"]
+    says = [f"best neighbor {label}, ratio {figures(ratio)}" for label, ratio in best] or ["no neighbor is possible"]
     starts = range(0, len(x), COLUMNS)
     maps = (_svg(m[i : i + COLUMNS], x[i : i + COLUMNS].tolist(), alphabet, i, low, high) for i in starts)
     label = escape(f"Score map of {len(x)} positions by {m.shape[1]} states; {says[0]}")
@@ -277,14 +277,14 @@ def _svg(m: np.ndarray, x: list[int], alphabet: Alphabet, start: int, low: int, 
 
 
 def _best(log_score: Tensor, x: Tensor, alphabet: Alphabet, top: int = 12) -> str:
-    """The best neighbours as HTML, with bars: `bars` in a millisecond."""
-    best = neighbours(log_score, x, alphabet, top)
+    """The best neighbors as HTML, with bars: `bars` in a millisecond."""
+    best = neighbors(log_score, x, alphabet, top)
     rows = (
         f'<pre>{escape(label)}</pre><div><i style="width: {100 * ratio / best[0][1]:.1f}%"></i></div>'
         f"<div>{figures(ratio)}</div>"
         for label, ratio in best
     )
-    return f'<div>ratio p(neighbour) / p(text)</div><div class="bars">{"".join(rows) or "all are 0"}</div>'
+    return f'<div>ratio p(neighbor) / p(text)</div><div class="bars">{"".join(rows) or "all are 0"}</div>'
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Trajectories as pictures: drawn character by character on a grid, at twice the size, so that they stay crisp.
 
-White paper whatever is around it, since a picture cannot know. Colours are Okabe and Ito's; each mark has a shape too.
+White paper whatever is around it, since a picture cannot know. Colors are Okabe and Ito's; each mark has a shape too.
 """
 
 import io
@@ -29,7 +29,7 @@ from tinysedd.show.frames import (
 PAPER, INK, GREY, RULE = (255, 255, 255), (26, 26, 26), (96, 96, 96), (214, 214, 214)
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)
 NOTHING = (255, 0, 255)  # the palette's place for what is not drawn at all
-GRADES = 7  # of each pair of colours, for smooth letters
+GRADES = 7  # of each pair of colors, for smooth letters
 MARGIN, GAP = 32, 4  # pixels around everything, characters between texts side by side
 
 

@@ -15,7 +15,7 @@ from string import Template
 from tinysedd.sampling import Trajectory
 from tinysedd.show.frames import COLUMNS, Frame, final_text, frames, legend, paragraphs
 
-# Ink and paper are the page's own, light or dark; "just changed" brings its own pair of colours.
+# Ink and paper are the page's own, light or dark; "just changed" brings its own pair of colors.
 STYLE = """
 .tinysedd-player { margin: 0.5em 0; line-height: 1.6; color: inherit; }
 .tinysedd-player .grid { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace;

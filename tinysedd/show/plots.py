@@ -1,4 +1,4 @@
-"""Still plots: every neighbour of a text, the best of them, word ladders, training curves.
+"""Still plots: every neighbor of a text, the best of them, word ladders, training curves.
 
 Each function gives back a matplotlib Figure; as the last line of a notebook cell it shows itself.
 """
@@ -22,7 +22,7 @@ LINES, MARKERS = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))], "
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "figure.constrained_layout.use": True,
          "axes.spines.top": False, "axes.spines.right": False}  # fmt: skip
 SHORT = 16  # characters; the columns of a short text are wide
-DECADES = 6  # that the colours of a heat map cover at most, from the top
+DECADES = 6  # that the colors of a heat map cover at most, from the top
 AROUND = 12  # characters shown on each side of a change in a long text
 WORD_BOX = (0.55, 0.36)  # inches that a word in a ladder takes
 SPACE = "␣"
@@ -36,10 +36,10 @@ def heatmap(
     reference: Tensor | None = None,
     title: str | Sequence[str] | None = None,
 ) -> Figure:
-    """The concrete scores of all neighbours of a text x (L,), from its log-scores (L, S) in nats, as powers of ten.
+    """The concrete scores of all neighbors of a text x (L,), from its log-scores (L, S) in nats, as powers of ten.
 
     A column for each position, a row for each state; the squares spell the text. Long texts are wrapped.
-    reference: other log-scores (L, S) in the same colours, below (beside, where texts are short); title: then a pair.
+    reference: other log-scores (L, S) in the same colors, below (beside, where texts are short); title: then a pair.
     """
     maps = [tens(log_score)] + ([] if reference is None else [tens(reference)])
     titles = [title, None] if title is None or isinstance(title, str) else title
@@ -55,7 +55,7 @@ def heatmap(
             part = slice(start, start + COLUMNS)
             mesh = _panel(ax, m[part], x[part].tolist(), alphabet, start, low, high)
             ax.set_title(title if title and start == 0 else "")
-        fig.colorbar(mesh, ax=axes, label="log10 of p(neighbour) / p(text)", pad=0.02, aspect=30,
+        fig.colorbar(mesh, ax=axes, label="log10 of p(neighbor) / p(text)", pad=0.02, aspect=30,
                      extend="min" if cut else "neither", ticks=range(low, high + 1))  # fmt: skip
         square = Patch(facecolor="none", edgecolor="black", label="the text itself: ratio 1")
         undefined = " (or p(text) = 0)" * any((np.isnan(m) | (m == np.inf)).any() for m in maps)
@@ -72,9 +72,9 @@ def _panel(ax, m: np.ndarray, x: list[int], alphabet: Alphabet, start: int, low:
     columns, S = m.shape
     mesh = ax.pcolormesh(np.ma.array(m, mask=~(m > -np.inf)).T, cmap="cividis", vmin=low, vmax=high)
     ax.patch.set(hatch="/////", edgecolor="#bbb")
-    for colour, width in [("white", 2.2), ("black", 1.0)]:
+    for color, width in [("white", 2.2), ("black", 1.0)]:
         for place, state in enumerate(x):
-            ax.add_patch(Rectangle((place, state), 1, 1, fill=False, edgecolor=colour, linewidth=width, clip_on=False))
+            ax.add_patch(Rectangle((place, state), 1, 1, fill=False, edgecolor=color, linewidth=width, clip_on=False))
     out = ["", "  " if S > 40 else ""]  # where rows are close, every other label stands further out
     ax.set_yticks(np.arange(S) + 0.5, [c + out[i % 2] for i, c in enumerate(spell(range(S), alphabet, SPACE))])
     ax.set_xticks(np.arange(columns) + 0.5, spell(x, alphabet))
@@ -98,7 +98,7 @@ def tens(log_score: Tensor) -> np.ndarray:
 
 
 def limits(*maps: np.ndarray) -> tuple[int, int, bool]:
-    """The whole powers of ten that colours go from and to, and whether anything lies below them."""
+    """The whole powers of ten that colors go from and to, and whether anything lies below them."""
     finite = np.concatenate([m[np.isfinite(m)] for m in maps])
     high = int(np.ceil(finite.max(initial=0) - 0.05))
     low = int(np.floor(finite.min(initial=-1)))
@@ -112,9 +112,9 @@ def spell(states: Iterable[int], alphabet: Alphabet, space: str = " ") -> list[s
 
 
 def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, title: str | None = None) -> Figure:
-    """The neighbours of a text x (L,) with the largest concrete scores, from log-scores (L, S); the best is on top."""
-    best = neighbours(log_score, x, alphabet, top)
-    labels, ratios = zip(*best) if best else (["no neighbour"], [0.0])
+    """The neighbors of a text x (L,) with the largest concrete scores, from log-scores (L, S); the best is on top."""
+    best = neighbors(log_score, x, alphabet, top)
+    labels, ratios = zip(*best) if best else (["no neighbor"], [0.0])
     with plt.rc_context(STYLE):
         fig, ax = plt.subplots(figsize=(8 if len(x) > SHORT else 5.5, 0.25 * len(ratios) + 1))
         ax.axvline(1, color="black", linewidth=1, linestyle="--")
@@ -124,17 +124,17 @@ def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, tit
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         ax.set_yticks(range(len(ratios)), labels, family="monospace", parse_math=False)
         ax.set(xlim=(0, 1.12 * max(1, *ratios, 1)), ylim=(len(ratios) - 0.4, -0.6))
-        ax.set_xlabel("ratio p(neighbour) / p(text)")
+        ax.set_xlabel("ratio p(neighbor) / p(text)")
         ax.set_title(title or "", pad=16)
     return _once(fig)
 
 
-def neighbours(log_score: Tensor, x: Tensor, alphabet: Alphabet, top: int) -> list[tuple[str, float]]:
-    """The best neighbours, the change in brackets as in c[o]t, and their ratios; none with the ratio 0.
+def neighbors(log_score: Tensor, x: Tensor, alphabet: Alphabet, top: int) -> list[tuple[str, float]]:
+    """The best neighbors, the change in brackets as in c[o]t, and their ratios; none with the ratio 0.
 
     Of a long text there is only the part around the change, after the number of its position.
     """
-    others = log_score.detach().cpu().double().scatter(-1, x.cpu()[:, None], -np.inf)  # a text is not its neighbour
+    others = log_score.detach().cpu().double().scatter(-1, x.cpu()[:, None], -np.inf)  # a text is not its neighbor
     values, cells = others.exp().nan_to_num(0, posinf=0).flatten().sort(descending=True, stable=True)
     text, found = "".join(spell(x.tolist(), alphabet)), []
     for value, cell in zip(values[:top].tolist(), cells[:top].tolist()):
@@ -169,8 +169,8 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
         for i, j in strokes:
             ax.plot(*place[[i, j]].T, "-" if apart[i, j] <= 1 else ":", color=COLOURS[1], linewidth=3, zorder=2)
         for i, (word, spot) in enumerate(zip(words, place)):
-            colour, weight = (COLOURS[1], "bold") if i in way else ("#999999", "normal")
-            box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour}
+            color, weight = (COLOURS[1], "bold") if i in way else ("#999999", "normal")
+            box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": color}
             ax.text(*spot, word, ha="center", va="center", family="monospace", weight=weight, bbox=box, zorder=3)
             if i in way:
                 steps = ",".join(str(step) for step, node in enumerate(way) if node == i)

@@ -46,7 +46,7 @@ def play(
 
     Where the file (standard output unless told) is no terminal, or with plain=True, the final texts are printed and
     nothing else: one a line, or with an empty line between where texts have lines. With NO_COLOR set there is no
-    colour; marks do not need it. Ctrl-C goes on to the caller, after the cursor is back.
+    color; marks do not need it. Ctrl-C goes on to the caller, after the cursor is back.
     """
     file = sys.stdout if file is None else file
     rows = range(trajectory.states.shape[1]) if row is None else [row]
@@ -98,11 +98,11 @@ def _wrap(text: str, marks: str, width: int) -> list[str]:
 
 
 def _styled(text: str, marks: str) -> str:
-    colours = {} if os.environ.get("NO_COLOR") else COLOURS
+    colors = {} if os.environ.get("NO_COLOR") else COLOURS
     pieces, place = [], 0
     for mark, run in groupby(marks):
         piece = text[place : place + len(list(run))]
-        style = ";".join(STYLES[mark] + colours.get(mark, []))
+        style = ";".join(STYLES[mark] + colors.get(mark, []))
         pieces.append(f"\033[{style}m{piece}{PLAIN}" if style else piece)
         place += len(piece)
     return "".join(pieces)
