@@ -83,7 +83,7 @@ def test_training_never_sees_what_validates(count, length, share):
     """All characters differ, so a block's first id is where it starts."""
     corpus = Corpus.from_text(numbered(count), length, validation_share=share)
     boundary = count - int(share * count)
-    drawn = corpus.draw(20_000, torch.Generator().manual_seed(0))
+    drawn = corpus.batch(20_000, torch.Generator().manual_seed(0))
     assert corpus.length == length and drawn.shape == (20_000, length) and drawn.dtype == torch.int64
     assert (drawn.diff(dim=1) == 1).all() and (corpus.validation.diff(dim=1) == 1).all()
     assert drawn.max() < boundary <= corpus.validation.min()
@@ -97,13 +97,13 @@ def test_training_never_sees_what_validates(count, length, share):
 def test_starts_are_drawn_evenly(chance):
     """Chi-square of 90,000 draws over 91 starts; size 1e-4. Power: one start left out adds 1,000 to about 90."""
     corpus = Corpus.from_text(numbered(112), 10)
-    starts = corpus.draw(90_000, torch.Generator().manual_seed(1))[:, 0]
+    starts = corpus.batch(90_000, torch.Generator().manual_seed(1))[:, 0]
     assert chance(starts.bincount(minlength=92), torch.ones(92)) > 1e-4
 
 
 def test_the_same_seed_draws_the_same_blocks():
     corpus = Corpus.from_text(numbered(200), 5)
-    first, again, other = (corpus.draw(50, torch.Generator().manual_seed(seed)) for seed in (2, 2, 3))
+    first, again, other = (corpus.batch(50, torch.Generator().manual_seed(seed)) for seed in (2, 2, 3))
     assert (first == again).all() and (first != other).any()
 
 
@@ -114,7 +114,7 @@ def test_a_text_that_is_too_short_is_refused_and_the_length_it_names_is_enough(l
             Corpus.from_text(numbered(count), length, validation_share=share)
     least = int(str(refused.value).split("at least ")[1].split(",")[0])
     corpus = Corpus.from_text(numbered(least), length, validation_share=share)
-    assert len(corpus.validation) >= 1 and corpus.draw(1, torch.Generator()).shape == (1, length)
+    assert len(corpus.validation) >= 1 and corpus.batch(1, torch.Generator()).shape == (1, length)
 
 
 def test_an_alphabet_of_another_text_can_be_told():
@@ -130,7 +130,7 @@ def test_a_world_as_a_corpus():
     corpus, again = Corpus.from_world(world, 50), Corpus.from_world(world, 50)
     assert corpus.alphabet == world.alphabet and corpus.length == 3
     assert corpus.validation.shape == (50, 3) and (corpus.validation == again.validation).all()
-    drawn = corpus.draw(40, torch.Generator().manual_seed(4))
+    drawn = corpus.batch(40, torch.Generator().manual_seed(4))
     assert (drawn == world.sample(40, torch.Generator().manual_seed(4))).all()
     assert world.log_prob(drawn).isfinite().all() and world.log_prob(corpus.validation).isfinite().all()
 

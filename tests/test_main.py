@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from tinysedd import Absorbing, Alphabet, Fables, Shape, Transformer, load, save
+from tinysedd import Absorbing, Alphabet, Fables, Config, Transformer, load, save
 from tinysedd.__main__ import main
 
 TRAIN = ["train", "--corpus", "words", "--layers", "1", "--heads", "2", "--width", "16", "--batch", "8"]
@@ -20,7 +20,7 @@ TRAIN = ["train", "--corpus", "words", "--layers", "1", "--heads", "2", "--width
 def checkpoint(tmp_path):
     """An untrained model of fables, which knows what it should have learned."""
     alphabet = Fables().alphabet
-    model = Transformer(Absorbing(len(alphabet)), Shape(1, 2, 16), alphabet, 64)
+    model = Transformer(Absorbing(len(alphabet)), Config(1, 2, 16), alphabet, 64)
     save(model, tmp_path / "model.pt", corpus="fables")
     return str(tmp_path / "model.pt")
 

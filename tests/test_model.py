@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from tinysedd import model as room
-from tinysedd.model import Shape, Transformer, attention
+from tinysedd.model import Config, Transformer, attention
 from tinysedd.objective import autoregressive_loss, score_entropy_loss
 from tinysedd.process import Absorbing, Uniform
 
@@ -31,7 +31,7 @@ def asleep(variant: str) -> Transformer:
     """As constructed."""
     torch.manual_seed(0)
     process, shape = VARIANTS[variant]
-    return Transformer(process, Shape(layers=2, heads=2, width=16, **shape), length=L)
+    return Transformer(process, Config(layers=2, heads=2, width=16, **shape), length=L)
 
 
 def awake(variant: str) -> Transformer:
@@ -121,7 +121,7 @@ def test_every_weight_is_put_to_use(variant):
     """The loss has a slope in each parameter."""
     network, generator = awake(variant), torch.Generator().manual_seed(2)
     x0 = torch.randint(N, (16, L), generator=generator)
-    if network.shape.causal:
+    if network.config.causal:
         autoregressive_loss(network, x0).backward()
     else:
         score_entropy_loss(network, network.process, x0, generator).backward()
@@ -179,7 +179,7 @@ def test_a_network_knows_where_a_character_stands(variant):
 def test_a_character_is_embedded_with_its_neighbors_and_with_no_others(near, pairs, is_causal):
     """Without blocks the output at i depends on the window around i alone; a causal one ends before i."""
     torch.manual_seed(0)
-    shape = Shape(layers=0, width=16, causal=is_causal, near=near, pairs=pairs)
+    shape = Config(layers=0, width=16, causal=is_causal, near=near, pairs=pairs)
     network = Transformer(Absorbing(N), shape, length=L)
     torch.nn.init.normal_(network.head.weight)
     x = torch.full((1, L), 2)
@@ -203,7 +203,7 @@ def test_a_pair_of_neighbors_says_more_than_the_two_by_themselves(near, is_causa
     together = {pair for pair in zip(seen, seen[1:])}
 
     def interacts(pairs: int, j: int, k: int) -> bool:
-        network = Transformer(Absorbing(N), Shape(0, 1, 16, causal=is_causal, near=near, pairs=pairs), length=2 * L)
+        network = Transformer(Absorbing(N), Config(0, 1, 16, causal=is_causal, near=near, pairs=pairs), length=2 * L)
         x = torch.zeros(4, 2 * L, dtype=torch.int64)
         x[:, L + j], x[:, L + k] = torch.tensor([1, 3, 1, 3]), torch.tensor([2, 4, 4, 2])
         h = network.embed(network._rows(x).flatten(0, 1)).view(4, 2 * L, -1)[:, L]
@@ -216,7 +216,7 @@ def test_a_pair_of_neighbors_says_more_than_the_two_by_themselves(near, is_causa
 
 def test_pairs_share_rows_where_there_are_too_few_and_none_is_out_of_reach():
     """(N + 1)^2 pairs on 7 rows a table: every row is used by some text, and no other."""
-    network = Transformer(Absorbing(N), Shape(0, 1, 16, near=2, pairs=7), length=L)
+    network = Transformer(Absorbing(N), Config(0, 1, 16, near=2, pairs=7), length=L)
     rows = network._rows(torch.randint(N + 1, (500, L), generator=torch.Generator().manual_seed(6)))
     assert rows.unique().tolist() == list(range(network.embed.num_embeddings))
     assert rows.shape == (500, L, 5 + 3)
@@ -236,7 +236,7 @@ def test_perceptrons_see_their_neighbors_where_there_is_a_shift():
     """With attention silenced a block moves what is at i to i - 1, i, i + 1; without the shift, nowhere else."""
     for shift, reach in [(False, [3]), (True, [2, 3, 4])]:
         torch.manual_seed(0)
-        block = room.Block(Shape(1, 2, 16, shift=shift), None)
+        block = room.Block(Config(1, 2, 16, shift=shift), None)
         torch.nn.init.normal_(block.down.weight)
         torch.nn.init.zeros_(block.out.weight)
         h, rotation = torch.randn(1, L, 16), room._rotation(L, 8, torch.device("cpu"))
@@ -316,7 +316,7 @@ def test_each_block_attends_just_once(variant, monkeypatch):
     monkeypatch.setattr(room, "attention", counted)
     network = awake(variant)
     network(*noisy_texts(network.process))
-    assert calls == [((3, 2, L, 8), network.shape.causal)] * 2
+    assert calls == [((3, 2, L, 8), network.config.causal)] * 2
 
 
 def test_attention_is_its_definition():
@@ -337,8 +337,8 @@ def test_attention_is_its_definition():
 
 
 def test_it_has_as_many_parameters_as_is_said():
-    assert "0.8 M parameters" in Shape.__doc__ and "0.2 M cost products" in Shape.__doc__
-    for shape in (Shape(), Shape(causal=True)):
+    assert "0.8 M parameters" in Config.__doc__ and "0.2 M cost products" in Config.__doc__
+    for shape in (Config(), Config(causal=True)):
         network = Transformer(Absorbing(31), shape)
         products = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, torch.nn.Linear))
         count = sum(weight.numel() for weight in network.parameters())
@@ -348,7 +348,7 @@ def test_it_has_as_many_parameters_as_is_said():
 @pytest.mark.parametrize(("width", "heads"), [(130, 4), (12, 4), (15, 1)])
 def test_a_width_that_heads_and_pairs_do_not_divide_is_refused(width, heads):
     with pytest.raises(ValueError, match=f"width {width} .* {heads}"):
-        Shape(width=width, heads=heads)
+        Config(width=width, heads=heads)
 
 
 @every_variant
@@ -361,7 +361,7 @@ def test_shorter_texts_are_welcome(variant):
 @pytest.mark.parametrize("wrong", [{"near": -1}, {"pairs": -1}])
 def test_neighbors_and_rows_are_counted_from_0(wrong):
     with pytest.raises(ValueError, match="0 or more, not .*-1"):
-        Shape(**wrong)
+        Config(**wrong)
 
 
 def test_a_text_that_is_too_long_is_refused():

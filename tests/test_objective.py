@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tinysedd.model import Shape, Transformer
+from tinysedd.model import Config, Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.objective import Bound, autoregressive_loss, likelihood_bound, score_entropy_loss
 from tinysedd.process import Absorbing, Uniform
@@ -135,7 +135,7 @@ def test_even_loss_of_an_absorbing_denoiser_is_cross_entropy_at_the_masks(schedu
     """sigma' (1 - e^-sigma) / (e^sigma - 1) = sigma' e^-sigma = 1 - eps for LogLinear: the same for each mask."""
     process = Absorbing(5, schedule)
     torch.manual_seed(0)
-    network = Transformer(process, Shape(1, 2, 16), length=6)
+    network = Transformer(process, Config(1, 2, 16), length=6)
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.4)
     score = Listening(network)
@@ -306,7 +306,7 @@ def test_a_bound_asks_for_no_gradient():
 def test_a_causal_network_is_a_distribution_over_texts(process):
     """exp(-loss) over all 27 texts of three characters of three is 1 in sum; the loss of a batch is the mean."""
     torch.manual_seed(1)
-    network = Transformer(process, Shape(1, 1, 8, causal=True), length=3)
+    network = Transformer(process, Config(1, 1, 8, causal=True), length=3)
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.5)
     texts = torch.cartesian_prod(*[torch.arange(3)] * 3)

@@ -9,10 +9,11 @@ import torch
 from torch.testing import assert_close
 
 from tinysedd.corpus import Alphabet
-from tinysedd.model import Shape, Transformer
+from tinysedd.fast.sampling import SAMPLERS, best_sampler, entropy_bounded, sample
+from tinysedd.model import Config, Transformer
 from tinysedd.noise import Geometric, LogLinear
-from tinysedd.process import Absorbing, Uniform
-from tinysedd.sampling import SAMPLERS, Trajectory, best_sampler, draw, entropy_bounded, sample
+from tinysedd.process import Absorbing, Uniform, sample_categorical
+from tinysedd.sampling import Trajectory
 from tinysedd.worlds import Fables, Words
 
 both_processes = pytest.mark.parametrize("process", [Absorbing, Uniform])
@@ -229,7 +230,7 @@ def test_the_first_places_are_drawn_by_lot_lest_all_texts_begin_alike(chance):
 
     pairs = torch.bincount(5 * (by_lot := first())[0] + by_lot[1], minlength=25).view(5, 5)
     assert chance(pairs, 1 - torch.eye(5)) > 1e-4
-    assert (first(lot=0)[0] == 2).all()
+    assert (first(random_first=0)[0] == 2).all()
 
 
 def test_the_last_steps_share_what_the_bound_leaves():
@@ -364,7 +365,7 @@ def test_a_model_is_asked_only_about_texts_that_changed_and_writes_the_same(samp
     """Against the same model, told that it needs sigma: bit for bit; and what it was asked, counted by hand."""
     process = process(26)
     torch.manual_seed(0)
-    model = Transformer(process, Shape(1, 2, 16), Words().alphabet, length=12)
+    model = Transformer(process, Config(1, 2, 16), Words().alphabet, length=12)
     torch.nn.init.normal_(model.head.weight)
     drawn = [
         sample(score, process, length=12, count=20, steps=60, sampler=sampler, generator=seeded(21))
@@ -430,7 +431,7 @@ def test_draw_follows_its_probabilities(chance):
     Power: 1 % more of one state of 0.2 adds 100,000 * 0.01^2 / 0.2 = 50, when the spread is 3; the impossible fails.
     """
     p = torch.tensor([[0.5, 0, 0.3, 0.2, 0], [0, 0, 0, 1, 0], [2, 1, 0, 4, 3]], dtype=torch.float64)
-    drawn = draw(p.expand(100_000, 3, 5), seeded(10))
+    drawn = sample_categorical(p.expand(100_000, 3, 5), seeded(10))
     assert drawn.shape == (100_000, 3) and drawn.dtype == torch.int64
     for row in range(3):
         assert chance(drawn[:, row].bincount(minlength=5), p[row] / p[row].sum()) > 1e-4
@@ -447,7 +448,7 @@ def test_draw_resolves_rare_states_in_double_precision(dtype, monkeypatch):
         monkeypatch.setattr(
             torch, "rand", lambda shape, dtype=torch.float32, u=u, **_: torch.full(shape, u, dtype=dtype)
         )
-        assert draw(p.expand(3, 4)).tolist() == [state] * 3
+        assert sample_categorical(p.expand(3, 4)).tolist() == [state] * 3
 
 
 # A trajectory
@@ -554,7 +555,7 @@ def test_a_length_or_an_alphabet_that_nobody_knows_is_asked_for():
 @unmasking
 def test_to_unmask_takes_masks(words, sampler):
     process = Uniform(26)
-    with pytest.raises(ValueError, match="no masks under Uniform.*'tweedie'"):
+    with pytest.raises(ValueError, match="needs masks, and Uniform has none.*'tweedie'"):
         sample(words.score(process), process, sampler=sampler)
 
 
@@ -580,4 +581,4 @@ def test_a_sampler_of_ones_own(words):
 @pytest.mark.parametrize("p", [math.nan, 0.0])
 def test_what_is_no_probability_is_not_drawn_from(p):
     with pytest.raises(ValueError, match="nan or all 0"):
-        draw(torch.tensor([[0.5, 0.5], [p, p]]))
+        sample_categorical(torch.tensor([[0.5, 0.5], [p, p]]))

@@ -8,10 +8,10 @@ import signal
 import pytest
 import torch
 
-from tinysedd import Absorbing, Alphabet, Corpus, Fables, Shape, Training, Transformer, Uniform, Words, fit, load, save
+from tinysedd import Absorbing, Alphabet, Corpus, Fables, Config, Training, Transformer, Uniform, Words, fit, load, save
 from tinysedd.train import SHIPPED, load_corpus, notes, read_state
 
-SMALL = Shape(layers=1, heads=2, width=16)
+SMALL = Config(layers=1, heads=2, width=16)
 
 
 def words_and_model(process=Absorbing, shape=SMALL):
@@ -26,7 +26,7 @@ def four_lines(process, **shape):
     assert math.isclose(world.entropy() / 4, math.log(4) / 4)
     corpus = Corpus.from_world(world)
     torch.manual_seed(0)
-    model = Transformer(process(5), Shape(1, 2, 32, **shape), corpus.alphabet, corpus.length)
+    model = Transformer(process(5), Config(1, 2, 32, **shape), corpus.alphabet, corpus.length)
     training = Training(steps=180, batch=64, rate=1e-2, validate=3, warmup=10, average=0.95)
     curve = fit(model, corpus, training, progress=False)
     assert [point.step for point in curve] == [60, 120, 180]
@@ -162,7 +162,7 @@ def test_a_text_file_is_read_with_any_line_ends(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + b"Roses\r\nand oaks\r" * 40)
     corpus = load_corpus(str(path), 8)
     assert corpus.alphabet == Alphabet("\n Radeknos")
-    assert corpus.validation.shape[1] == corpus.draw(3, torch.Generator()).shape[1] == 8
+    assert corpus.validation.shape[1] == corpus.batch(3, torch.Generator()).shape[1] == 8
 
 
 @pytest.mark.parametrize(

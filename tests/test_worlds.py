@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from tinysedd import worlds
+import tinysedd.worlds.fables as grammar
 from tinysedd.process import Absorbing, Uniform
 from tinysedd.worlds import Fables, Words
 
@@ -204,13 +204,13 @@ def reader(shapes, lists):
 
 @pytest.fixture(scope="module")
 def probability():
-    return reader(worlds._SHAPES, worlds._LISTS)
+    return reader(grammar.TEMPLATES, grammar.LISTS)
 
 
 def test_fables_are_64_characters_and_more_than_a_million(fables):
     """No two choices of words write the same line, so the lines of a shape are as many as the choices, and alike."""
-    size = {name: len(words.split()) for name, words in worlds._LISTS.items()}
-    choices = [math.prod(size[name] for name in re.findall(r":(\w+)\}", shape)) for shape in worlds._SHAPES]
+    size = {name: len(words.split()) for name, words in grammar.LISTS.items()}
+    choices = [math.prod(size[name] for name in re.findall(r":(\w+)\}", shape)) for shape in grammar.TEMPLATES]
     assert fables.length == 64 and fables.count() == sum(choices) >= 10**6
     entropy = sum(math.log(len(choices) * n) / len(choices) for n in choices)
     assert_close(fables.entropy(), entropy, rtol=1e-10, atol=0)
@@ -242,12 +242,12 @@ def test_fables_take_every_shape_and_word_equally_often(fables, chance):
     """
     lines = [fables.alphabet.decode(row) for row in fables.sample(20_000, torch.Generator().manual_seed(2))]
     counts = []
-    for shape in worlds._SHAPES:
+    for shape in grammar.TEMPLATES:
         start, words = re.match(r"([^{]*)\{\w*:(\w+)\}", shape).groups()
-        read, begins = reader([shape], worlds._LISTS), len(start)
+        read, begins = reader([shape], grammar.LISTS), len(start)
         first = [line[begins:] for line in lines if line.startswith(start) and read(line) > 0]
         counts.append(len(first))
-        choices = worlds._LISTS[words].split()
+        choices = grammar.LISTS[words].split()
         assert (
             chance(torch.tensor([sum(x.startswith(w) for x in first) for w in choices]), torch.ones(len(choices)))
             > 1e-4
@@ -292,12 +292,12 @@ def test_fables_score_at_full_length_is_the_ratio_of_sums_over_lines(process):
 
 def test_fables_posterior_is_that_of_the_lines_that_fit(fables):
     """The whole grammar: where the beginning of one shape shows, and any other characters, the lines of it that fit."""
-    starts = [shape[: shape.index("{")] for shape in worlds._SHAPES]
+    starts = [shape[: shape.index("{")] for shape in grammar.TEMPLATES]
     alone = [k for k, a in enumerate(starts) if not any(a.startswith(b) or b.startswith(a) for b in starts if b != a)]
-    size = {name: len(words.split()) for name, words in worlds._LISTS.items()}
-    lines_of = [math.prod(size[name] for name in re.findall(r":(\w+)\}", shape)) for shape in worlds._SHAPES]
+    size = {name: len(words.split()) for name, words in grammar.LISTS.items()}
+    lines_of = [math.prod(size[name] for name in re.findall(r":(\w+)\}", shape)) for shape in grammar.TEMPLATES]
     k = min(alone, key=lambda k: lines_of[k])
-    lines = torch.stack([fables.alphabet.encode(line) for line in written_out([worlds._SHAPES[k]], worlds._LISTS, 64)])
+    lines = torch.stack([fables.alphabet.encode(line) for line in written_out([grammar.TEMPLATES[k]], grammar.LISTS, 64)])
     assert len(lines) == lines_of[k] > 100
     process, generator = Absorbing(len(fables.alphabet)), torch.Generator().manual_seed(3)
     shows = torch.rand(6, 64, generator=generator) < torch.tensor([0, 0.02, 0.05, 0.1, 0.3, 0.8])[:, None]
@@ -325,11 +325,11 @@ def test_fables_posterior_is_quick_enough_to_sample_with(fables):
 
 def test_prompts_leave_out_what_is_drawn(fables):
     """One for each shape: its own text is given, and lines of the shape agree with that."""
-    assert len(fables.prompts) == len(worlds._SHAPES)
+    assert len(fables.prompts) == len(grammar.TEMPLATES)
     lines = [fables.alphabet.decode(x) for x in fables.sample(1000, torch.Generator().manual_seed(6))]
-    for shape, prompt in zip(worlds._SHAPES, fables.prompts):
+    for shape, prompt in zip(grammar.TEMPLATES, fables.prompts):
         assert prompt.replace("_", "") == re.sub(r"\{.*?\}", "", shape)
-        own = [line.rstrip() for line in lines if reader([shape], worlds._LISTS)(line) > 0]
+        own = [line.rstrip() for line in lines if reader([shape], grammar.LISTS)(line) > 0]
         assert len(own) > 50
         for line in own:
             assert len(line) == len(prompt) and all(c in ("_", d) for c, d in zip(prompt, line))
@@ -354,18 +354,18 @@ LEND = "never lend a harp to a goat, said the asp, and the goat sank it."
 SOLD = "a fox sold the zebra a harp. the zebra stole it. the fox fled."
 
 ALTERED = [
-    (GOOD.replace("the goat rose", "the bear rose"), 54, "'goat' must come again"),
-    (GOOD.replace("the goat rose", "the hen rose"), 54, "'goat' must come again"),
-    (LEND.replace("the goat sank", "the toad sank"), 51, "'goat' must come again"),
-    (SOLD.replace("the zebra stole", "the panda stole"), 33, "'zebra' must come again"),
-    (SOLD.replace("the fox fled", "the zebra fled"), 53, "'fox' must come again"),
+    (GOOD.replace("the goat rose", "the bear rose"), 54, "'goat' must be repeated"),
+    (GOOD.replace("the goat rose", "the hen rose"), 54, "'goat' must be repeated"),
+    (LEND.replace("the goat sank", "the toad sank"), 51, "'goat' must be repeated"),
+    (SOLD.replace("the zebra stole", "the panda stole"), 33, "'zebra' must be repeated"),
+    (SOLD.replace("the fox fled", "the zebra fled"), 53, "'fox' must be repeated"),
     (GOOD.replace("bold goat", "bold gota"), 11, "goat"),  # a misspelt animal, as far as g-o
     (GOOD.replace("a bee", "a bea"), 22, "bee"),
     (GOOD.replace("bold", "bald"), 5, "bold"),
     (GOOD.replace("dock.", "dock,"), 35, "'. they ' belongs here"),
     (GOOD.replace("met a", "meta "), 17, "' met a ' belongs here"),
-    (SOLD + " x", 63, "the fable is over"),
-    (SOLD.replace("fled.", "fled.."), 62, "the fable is over"),
+    (SOLD + " x", 63, "the fable ends here"),
+    (SOLD.replace("fled.", "fled.."), 62, "the fable ends here"),
     (GOOD + ".", 64, "64 characters"),
     (GOOD[:-1], 63, "'.' belongs here"),
     (SOLD[:30], 30, "'. the ' belongs here"),
@@ -399,7 +399,7 @@ def test_diagnose_log_prob_and_regular_expressions_agree_on_mutations(fables, pr
 
     def mutate(line):
         words, i = line.split(), pick(range(len(line)))
-        j, vocabulary = pick(range(len(words))), worlds._LISTS[pick(list(worlds._LISTS))]
+        j, vocabulary = pick(range(len(words))), grammar.LISTS[pick(list(grammar.LISTS))]
         return pick(
             [
                 lambda: line[:i] + pick(fables.alphabet.characters) + line[i + 1 :],
@@ -438,9 +438,9 @@ def test_an_unknown_list_is_named_with_those_there_are():
     [
         ("the {A} ran", r"repeats \{A\} before"),
         ("the {A} saw {A:animal}", r"repeats \{A\} before"),
-        ("the {:animal", "a brace, {, that"),
-        ("the {} ran", "a brace, {, that"),
-        ("the animal}", "a brace, }, that"),
+        ("the {:animal", "a brace { that"),
+        ("the {} ran", "a brace { that"),
+        ("the animal}", "a brace } that"),
         ("the {:nobody} ran", r"'nobody'.*\['animal'\]"),
     ],
 )
@@ -450,7 +450,7 @@ def test_a_shape_that_makes_no_sense_is_explained(shape, message):
 
 
 def test_texts_of_another_length_have_no_probability(fables):
-    with pytest.raises(ValueError, match="64 characters, these texts have 65"):
+    with pytest.raises(ValueError, match="64 characters; these texts have 65"):
         fables.log_prob(torch.zeros(2, 65, dtype=torch.int64))
 
 

@@ -1,19 +1,17 @@
-"""Text as tensors: characters to ids and back, and blocks to train and to validate on."""
+"""Text as tensors: characters to ids and back, and texts of one length to train and validate on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-# In a prompt: a character for the model to choose, even where the alphabet has this one; in a text on its way out of
-# the noise: a mask.
-FREE = "_"
+FREE = "_"  # in a prompt: a character for the model to choose, even if the alphabet has a _; in a noisy text: a mask
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The characters of a corpus; a character's id is its place among them, and the mask's id is their number."""
+    """The characters of a corpus. A character's id is its index in `characters`; the mask's id is len(alphabet)."""
 
     characters: str
 
@@ -25,18 +23,13 @@ class Alphabet:
         """The alphabet of a text, in code point order."""
         return cls("".join(sorted(set(text))))
 
-    def encode(self, text: str) -> Tensor:
-        """Ids (L,) of a text. ValueError names the first character that is not in the alphabet, and where it stands."""
-        return self._encode(text, {})
-
-    def _encode(self, text: str, stand_in: dict[str, int]) -> Tensor:
-        ids = {c: i for i, c in enumerate(self.characters)} | stand_in
-        for place, c in enumerate(text):
+    def encode(self, text: str, free: bool = False) -> Tensor:
+        """Ids (L,) of a text; if free, _ gets id 0. ValueError names a character that is not in the alphabet."""
+        ids = {c: i for i, c in enumerate(self.characters)} | ({FREE: 0} if free else {})
+        for i, c in enumerate(text):
             if c not in ids:
-                raise ValueError(
-                    f"the character {c!r} at position {place} of {_around(text, place)!r} is not in the alphabet "
-                    f"{self.characters!r}"
-                )
+                near = text[max(i - 10, 0) : i + 11]
+                raise ValueError(f"{c!r} at position {i} of {near!r} is not in the alphabet {self.characters!r}")
         return torch.tensor([ids[c] for c in text], dtype=torch.int64)
 
     def decode(self, ids: Tensor) -> str:
@@ -44,23 +37,23 @@ class Alphabet:
         return "".join((self.characters + FREE)[i] for i in ids.tolist())
 
     def encode_prompt(self, prompt: str, length: int) -> tuple[Tensor, Tensor]:
-        """Ids (L,) and which of them are given (L,), for a prompt with _ for each free character.
+        """Ids (L,) of a prompt, and which characters it gives (L,), bool.
 
-        What the prompt lacks to the length is free. ValueError where it is longer, or has an unknown character.
+        _ stands for a free character, and so does everything after the end of the prompt. ValueError if the prompt is
+        longer than `length` or has a character that is not in the alphabet.
         """
         if len(prompt) > length:
             raise ValueError(f"the prompt has {len(prompt)} characters; there is room for {length}")
         prompt = prompt.ljust(length, FREE)
-        given = torch.tensor([c != FREE for c in prompt])
-        return self._encode(prompt, {FREE: 0}), given  # what stands at a free place is never looked at
+        return self.encode(prompt, free=True), torch.tensor([c != FREE for c in prompt])
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of one length: draw(count, generator) gives fresh training texts (count, L), validation (M, L) is fixed."""
+    """Texts of one length. batch(n, generator) draws training texts (n, L); validation (M, L) is fixed and held out."""
 
     alphabet: Alphabet
-    draw: Callable[[int, torch.Generator], Tensor]
+    batch: Callable[[int, Generator], Tensor]
     validation: Tensor
 
     @property
@@ -71,34 +64,51 @@ class Corpus:
     def from_text(
         cls, text: str, length: int, alphabet: Alphabet | None = None, validation_share: float = 0.1
     ) -> "Corpus":
-        """Blocks of a long text: training blocks start anywhere in its first part, the last part is for validation.
+        """Blocks of a long text: training blocks start anywhere in its first part; its last part is held out.
 
-        alphabet: the text's own, unless told. ValueError where the text is too short for one block of each.
+        The alphabet defaults to the text's own. ValueError if the text is too short for a block in each part.
         """
         if not 0 < validation_share < 1:
             raise ValueError(f"validation_share must be between 0 and 1, not {validation_share}")
         alphabet = alphabet or Alphabet.of(text)
         ids = alphabet.encode(text)
-        train, rest = ids.split([len(ids) - int(validation_share * len(ids)), int(validation_share * len(ids))])
-        if min(len(train), len(rest)) < length:
+        train, held_out = ids.split([len(ids) - int(validation_share * len(ids)), int(validation_share * len(ids))])
+        if min(len(train), len(held_out)) < length:
             least = int(length / min(validation_share, 1 - validation_share)) + 1
             raise ValueError(
-                f"a text of {len(text)} characters is too short: its last {validation_share:.0%} must hold a block of "
-                f"{length} characters, and so must the rest; take a text of at least {least}, or shorter blocks"
+                f"a text of {len(text)} characters is too short for blocks of {length} to train on and, from its last "
+                f"{validation_share:.0%}, to validate on: use a text of at least {least}, or shorter blocks"
             )
-        blocks = train.unfold(0, length, 1)  # (all starts, L), a view
+        blocks = train.unfold(0, length, 1)  # (every start, L), a view
+        return cls(alphabet, _batches_of(blocks), held_out[: len(held_out) // length * length].view(-1, length))
 
-        def draw(count: int, generator: torch.Generator) -> Tensor:
-            return blocks[torch.randint(len(blocks), (count,), generator=generator)]
+    @classmethod
+    def from_lines(cls, lines: Iterable[str], length: int | None = None, alphabet: Alphabet | None = None) -> "Corpus":
+        """One text per line (names, words, formulas), padded with spaces; empty lines are skipped.
 
-        return cls(alphabet, draw, rest[: len(rest) // length * length].view(-1, length))
+        A tenth of the lines, the same every time, is held out. length: defaults to the longest line. ValueError if
+        there are fewer than two lines or one is longer than `length`.
+        """
+        lines = [line.rstrip() for line in lines if line.strip()]
+        if len(lines) < 2:
+            raise ValueError(f"a corpus of lines needs at least 2 lines that are not empty; here are {len(lines)}")
+        length = length or max(map(len, lines))
+        for number, line in enumerate(lines, 1):
+            if len(line) > length:
+                raise ValueError(f"line {number} has {len(line)} characters, more than {length}: {line[:40]!r}")
+        alphabet = alphabet or Alphabet.of(" ".join(lines))
+        ids = torch.stack([alphabet.encode(line.ljust(length)) for line in lines])
+        ids = ids[torch.randperm(len(ids), generator=Generator().manual_seed(0))]
+        held_out = max(len(ids) // 10, 1)
+        return cls(alphabet, _batches_of(ids[held_out:]), ids[:held_out])
 
     @classmethod
     def from_world(cls, world, validation_texts: int = 2000) -> "Corpus":
-        """A world's texts: training never sees a text twice but by chance."""
-        validation = world.sample(validation_texts, torch.Generator().manual_seed(0))
+        """Texts of a world: every batch is fresh, and a training text repeats only by chance."""
+        validation = world.sample(validation_texts, Generator().manual_seed(0))
         return cls(world.alphabet, world.sample, validation)
 
 
-def _around(text: str, place: int) -> str:
-    return text[max(place - 10, 0) : place + 11]
+def _batches_of(texts: Tensor) -> Callable[[int, Generator], Tensor]:
+    """Random rows of texts (M, L), with replacement."""
+    return lambda n, generator: texts[torch.randint(len(texts), (n,), generator=generator)]

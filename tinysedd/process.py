@@ -1,222 +1,216 @@
-"""The two forward processes, and everything that follows from their rates alone.
+"""Forward processes: how characters turn into noise, and everything that follows from the noise alone.
 
-Every character evolves by itself as a continuous-time Markov chain with rate matrix Q (row = from, column = to). With
-total noise sigma the chance of x from x0 is q(x|x0) = exp(sigma Q)[x0, x]. From q follow the concrete score that
-belongs to a guess of the clean text, the loss that teaches it, and the steps that run the noise backwards.
-
-Shapes: B texts of L characters; S states = N characters, and for Absorbing the mask after them.
-What a process does not have does not exist here: Absorbing has a mask, Uniform has none.
+Each character evolves by itself as a continuous-time Markov chain with rate matrix Q (rows = from, columns = to). After
+total noise sigma, q(x | x0) = exp(sigma Q)[x0, x]. From q follow the concrete score of any guess of the clean text, the
+loss that trains the score, and the steps that run the noise backward. `Process` derives all this from Q with plain
+matrices; `Absorbing` and `Uniform` replace some of it by closed forms.
+Shapes: B texts of L characters; N characters in the alphabet; S states = N, plus the mask if there is one.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
-from tinysedd.noise import Geometric, LogLinear
+from tinysedd.noise import LogLinear, Schedule
 
-Schedule = LogLinear | Geometric
+# A score function: x (B, L) states and sigma (B,) total noise -> log-scores (B, L, S),
+# log p_sigma(x with x_i := y) - log p_sigma(x); 0 at y = x_i, -inf where the reverse process cannot jump.
+Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Absorbing:
-    """A hit character turns into a mask and stays one: Q(a -> mask) = 1 (SEDD, section 3.3).
+class Process:
+    """Base class. A process of your own needs only `rate_matrix`; the rest works, if slowly, as it stands.
 
-    num_tokens: number N of characters; they are the states 0 ... N-1, the mask is state N.
+    num_tokens: number N of characters; they are the states 0 ... N-1.
     """
 
     num_tokens: int
     schedule: Schedule = LogLinear()
 
     @property
+    def mask(self) -> int | None:
+        """The mask's state, or None for a process without a mask. A mask comes after the characters: it is state N."""
+        return None
+
+    @property
     def num_states(self) -> int:
-        return self.num_tokens + 1
+        return self.num_tokens + (self.mask is not None)
+
+    def rate_matrix(self) -> Tensor:
+        """Q (S, S), float64: jumps per unit of sigma; each row sums to 0."""
+        raise NotImplementedError(f"{type(self).__name__} must define rate_matrix()")
+
+    def transition(self, sigma: Tensor | float) -> Tensor:
+        """exp(sigma Q) (*, S, S), float64, for sigma of any shape (*)."""
+        sigma = torch.as_tensor(sigma, dtype=torch.float64)
+        return torch.linalg.matrix_exp(sigma[..., None, None] * self.rate_matrix().to(sigma.device))
+
+    def prior(self, shape: tuple[int, ...], generator: Generator | None = None) -> Tensor:
+        """Texts of pure noise, int64 of the given shape: what is left of any text after a lot of noise."""
+        return sample_categorical(self.transition(1e3)[0].expand(*shape, -1), generator)
+
+    def perturb(self, x0: Tensor, sigma: Tensor, generator: Generator | None = None) -> Tensor:
+        """x ~ q(x | x0) (B, L): clean texts x0 (B, L) with total noise sigma (B,) added."""
+        return sample_categorical(_rows(self.transition(sigma), x0), generator)
+
+    def log_likelihood(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """log q(x_i | x0_i = a) (B, L, N), float64, for x (B, L) at sigma (B,)."""
+        return _rows(self.transition(sigma).mT, x)[..., : self.num_tokens].clamp(min=0).log()
+
+    def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+        """Log-scores (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0.
+
+        s_y = sum over a of p(x0_i = a | x) q(y | a) / q(x_i | a): the posterior mean of the known ratios.
+        """
+        log_q = self.log_likelihood(x, sigma)
+        weight = torch.where(log_q.isfinite(), (log_posterior.double() - log_q).exp(), 0.0)
+        log_s = (weight @ self.transition(sigma)[:, : self.num_tokens]).log()
+        log_s = log_s.masked_fill(self._rates_into(x) == 0, -math.inf)
+        return log_s.scatter(-1, x[..., None], 0.0).to(log_posterior)
+
+    def score_entropy(self, log_score: Tensor, x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
+        """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4).
+
+        Sum over y != x_i of Q(y -> x_i) (s_y - r_y log s_y + r_y (log r_y - 1)), r_y = q(y | x0_i) / q(x_i | x0_i).
+        """
+        q = _rows(self.transition(sigma), x0).clamp(min=0)
+        r, rates = q / q.gather(-1, x[..., None]), self._rates_into(x)
+        log_s = torch.where(rates > 0, log_score, 0.0)  # no -inf, whose gradient would be nan
+        return (rates * (log_s.exp() - r * log_s + torch.xlogy(r, r) - r)).sum(-1).to(log_score)
+
+    def euler(self, log_score: Tensor, x: Tensor, rate_times_dt: Tensor) -> Tensor:
+        """Probabilities (B, L, S) of the next state after a reverse Euler step (SEDD, section 4.1).
+
+        A jump to y has probability rate_times_dt (B,) Q(y -> x_i) s_y; staying has the rest. In a step so long that
+        nothing is left, the jumps are scaled to sum to 1 and staying gets exactly 0.
+        """
+        jumps = self._rates_into(x).to(log_score) * rate_times_dt[:, None, None].to(log_score) * log_score.exp()
+        total = jumps.sum(-1, keepdim=True)
+        return (jumps / total.clamp(min=1)).scatter(-1, x[..., None], (1 - total).clamp(min=0))
+
+    def tweedie(self, log_score: Tensor, x: Tensor, delta_sigma: Tensor) -> Tensor:
+        """Probabilities (B, L, S) of the state with delta_sigma (B,) less noise (SEDD, section 4.2, theorem 4.2).
+
+        p(y) ~ (s exp(-dQ))_y exp(dQ)[y, x_i]: exact when only one character is noisy. An inexact score can make the
+        first factor negative, which then counts as 0.
+        """
+        d = delta_sigma.double()  # e^d multiplies differences of scores: float32 would lose them
+        before = (log_score.double().exp() @ self.transition(-d)).clamp(min=0)
+        return _normalize(before * _rows(self.transition(d).mT, x))
+
+    def denoise(self, log_score: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+        """Probabilities (B, L, S) of the clean state: the last step, which removes all noise and every mask."""
+        p = self.tweedie(log_score, x, sigma)
+        if self.mask is not None:
+            p[..., self.mask] = 0
+        return _normalize(p)
+
+    def _rates_into(self, x: Tensor) -> Tensor:
+        """Q(y -> x_i) (B, L, S), float64, with 0 at y = x_i."""
+        return self.rate_matrix().to(x.device).fill_diagonal_(0).mT[x]
+
+
+@dataclass(frozen=True)
+class Absorbing(Process):
+    """A hit character turns into a mask and stays one: Q(a -> mask) = 1 (SEDD, section 3.3)."""
 
     @property
     def mask(self) -> int:
         return self.num_tokens
 
-    def prior(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        """Texts of pure noise, of the given shape: all masks."""
-        return torch.full(shape, self.mask)
-
-    def perturb(self, x0: Tensor, sigma: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noise clean texts x0 (B, L) by sigma (B,): each character is masked with probability 1 - e^-sigma."""
-        hit = _uniform(x0.shape, generator, x0.device) < -torch.expm1(-sigma.double())[:, None]
-        return torch.where(hit, self.mask, x0)
-
     def rate_matrix(self) -> Tensor:
-        """Q (S, S), float64."""
         Q = torch.zeros(self.num_states, self.num_states, dtype=torch.float64).fill_diagonal_(-1)
         Q[:, self.mask] += 1
         return Q
 
     def transition(self, sigma: Tensor | float) -> Tensor:
-        """exp(sigma Q) (*, S, S), float64, for sigma of any shape (*)."""
-        sigma = torch.as_tensor(sigma, dtype=torch.float64)[..., None, None]
-        stay = torch.eye(self.num_states, dtype=torch.float64, device=sigma.device)
-        to_mask = torch.zeros_like(stay)
-        to_mask[:, self.mask] = 1
-        return stay * torch.exp(-sigma) - to_mask * torch.expm1(-sigma)
+        return _one_hit(self.rate_matrix(), sigma)
 
-    def log_likelihood(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """log q(x_i | x0_i = a) (B, L, N), float64: what each character x (B, L) at sigma (B,) says of what it was."""
-        sigma = sigma.double()[:, None, None]
-        shows = torch.full((*x.shape, self.num_states), -math.inf, dtype=torch.float64, device=x.device)
-        shows = shows.scatter_(-1, x[..., None], 0.0)[..., :-1] - sigma
-        return torch.where((x == self.mask)[..., None], torch.log(-torch.expm1(-sigma)), shows)
+    def prior(self, shape: tuple[int, ...], generator: Generator | None = None) -> Tensor:
+        return torch.full(shape, self.mask)
+
+    def perturb(self, x0: Tensor, sigma: Tensor, generator: Generator | None = None) -> Tensor:
+        return torch.where(_hit(x0, sigma, generator), self.mask, x0)
 
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """Concrete log-score (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0.
-
-        At a mask s_y = p(x0_i = y | x) / expm1(sigma) (SEDD; RADD, theorem 1). A character that shows is final: -inf.
-        """
+        """At a mask s_y = p(x0_i = y | x) / (e^sigma - 1) (SEDD; RADD, theorem 1). A visible character is final."""
         log_s = log_posterior - _log_expm1(sigma)[:, None, None].to(log_posterior)
-        log_s = torch.cat([log_s, torch.zeros_like(log_s[..., :1])], dim=-1)  # (B, L, S): the mask itself, ratio 1
-        shows = torch.full_like(log_s, -math.inf).scatter_(-1, x[..., None], 0.0)
-        return torch.where((x == self.mask)[..., None], log_s, shows)
+        log_s = torch.cat([log_s, torch.zeros_like(log_s[..., :1])], dim=-1)  # (B, L, S): the mask itself has ratio 1
+        visible = torch.full_like(log_s, -math.inf).scatter_(-1, x[..., None], 0.0)
+        return torch.where((x == self.mask)[..., None], log_s, visible)
 
     def score_entropy(self, log_score: Tensor, x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
-        """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4).
-
-        Sum over y of s_y - r_y log s_y + r_y (log r_y - 1) at each mask, where r_y = [y = x0_i] / expm1(sigma).
-        With shares (B, L, N) of clean texts for x0, the average over these.
-        """
+        """Only masks count, and r_y = [y = x0_i] / (e^sigma - 1)."""
         masked = x == self.mask
-        log_s = torch.where(masked[..., None], log_score[..., :-1], 0.0)  # (B, L, N), no -inf for the gradient to meet
+        log_s = torch.where(masked[..., None], log_score[..., :-1], 0.0)  # (B, L, N)
         log_r = -_log_expm1(sigma)[:, None].to(log_s)  # (B, 1)
-        log_s0 = log_s.gather(-1, x0[..., None]).squeeze(-1) if x0.ndim == 2 else (x0 * log_s).sum(-1)  # (B, L)
-        entropy = log_s.exp().sum(-1) + log_r.exp() * (log_r - 1 - log_s0)
+        entropy = log_s.exp().sum(-1) + log_r.exp() * (log_r - 1 - log_s.gather(-1, x0[..., None]).squeeze(-1))
         return torch.where(masked, entropy, 0.0)
-
-    def clean(self, x: Tensor, x0: Tensor, reference: Tensor) -> Tensor:
-        """Shares (B, L, N) of each character among x0 (B, L) and the texts of reference (R, L) that x may come from.
-
-        Those that agree with x wherever it shows are as likely to have become x as x0 is: if all are texts of one
-        corpus, the shares are an average of independent draws of x0 given x (Xu et al., 2302.00670).
-        """
-        with torch.autocast(x.device.type, enabled=False):  # it would round the counts
-            own, others = (F.one_hot(texts, self.num_tokens).float().flatten(1) for texts in (x0, reference))
-            shows = own * (x != self.mask).repeat_interleave(self.num_tokens, dim=1)  # (B, L N)
-            agrees = (shows @ others.T == shows.sum(-1, keepdim=True)).to(own)  # (B, R)
-            shares = (own + agrees @ others) / (1 + agrees.sum(-1, keepdim=True))
-        return shares.view(*x.shape, self.num_tokens)
-
-    def euler(self, log_score: Tensor, x: Tensor, rate_times_dt: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the next state after an Euler step of rate_times_dt (B,): see `Uniform.euler`."""
-        into_mask = (x == self.mask)[..., None].to(log_score)
-        return _euler(log_score, x, into_mask * rate_times_dt[:, None, None].to(log_score))
-
-    def tweedie(self, log_score: Tensor, x: Tensor, delta_sigma: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the state with delta_sigma (B,) less noise (SEDD, section 4.2, theorem 4.2).
-
-        Exact when one character is left to denoise. What free scores make negative counts as zero.
-        """
-        d = delta_sigma[:, None, None].double()  # e^d times differences of scores: single precision would drown in it
-        s = log_score.double().exp()
-        remains = (s[..., -1:] * d.exp() - torch.expm1(d) * s.sum(-1, keepdim=True)).clamp(min=0)
-        steps = torch.cat([s[..., :-1] * torch.expm1(d), remains], dim=-1)  # e^d s_y (1 - e^-d): y -> mask
-        return _normalize(torch.where((x == self.mask)[..., None], steps, s))
-
-    def denoise(self, log_score: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the clean state: the last step, which leaves no mask."""
-        p = self.tweedie(log_score, x, sigma)
-        p[..., self.mask] = 0
-        return _normalize(p)
 
 
 @dataclass(frozen=True)
-class Uniform:
-    """A hit character is drawn anew from all N characters: Q(a -> b) = 1/N for b != a (SEDD, section 3.3)."""
-
-    num_tokens: int
-    schedule: Schedule = LogLinear()
-    mask = None
-
-    @property
-    def num_states(self) -> int:
-        return self.num_tokens
-
-    def prior(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        """Texts of pure noise, of the given shape: every character equally likely."""
-        return torch.randint(self.num_tokens, shape, generator=generator)
-
-    def perturb(self, x0: Tensor, sigma: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noise clean texts x0 (B, L) by sigma (B,): each is drawn anew with probability 1 - e^-sigma."""
-        hit = _uniform(x0.shape, generator, x0.device) < -torch.expm1(-sigma.double())[:, None]
-        return torch.where(hit, self.prior(x0.shape, generator).to(x0.device), x0)
+class Uniform(Process):
+    """A hit character is replaced by any of the N at random: Q(a -> b) = 1/N for b != a (SEDD, section 3.3)."""
 
     def rate_matrix(self) -> Tensor:
-        """Q (S, S), float64."""
         N = self.num_tokens
         return torch.full((N, N), 1 / N, dtype=torch.float64) - torch.eye(N, dtype=torch.float64)
 
     def transition(self, sigma: Tensor | float) -> Tensor:
-        """exp(sigma Q) (*, S, S), float64, for sigma of any shape (*)."""
-        sigma = torch.as_tensor(sigma, dtype=torch.float64)[..., None, None]
-        stay = torch.eye(self.num_states, dtype=torch.float64, device=sigma.device)
-        return stay * torch.exp(-sigma) - torch.expm1(-sigma) / self.num_tokens
+        return _one_hit(self.rate_matrix(), sigma)
 
-    def log_likelihood(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """log q(x_i | x0_i = a) (B, L, N), float64: what each character x (B, L) at sigma (B,) says of what it was."""
-        sigma = sigma.double()[:, None, None]
-        hit = torch.log(-torch.expm1(-sigma)) - math.log(self.num_tokens)  # (B, 1, 1)
-        q = hit.expand(*x.shape, self.num_tokens)
-        return q.scatter(-1, x[..., None], torch.logaddexp(hit, -sigma).expand(*x.shape, 1))
+    def prior(self, shape: tuple[int, ...], generator: Generator | None = None) -> Tensor:
+        return torch.randint(self.num_tokens, shape, generator=generator)
+
+    def perturb(self, x0: Tensor, sigma: Tensor, generator: Generator | None = None) -> Tensor:
+        return torch.where(_hit(x0, sigma, generator), self.prior(x0.shape, generator).to(x0.device), x0)
 
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """Concrete log-score (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0.
+        """q(y | a) / q(x_i | a) is 1 except for a = y and a = x_i, so the sum over a collapses to two positive terms:
 
-        s_y = sum over a of p(x0_i = a | x) q(y|a) / q(x_i|a). The ratio q/q is 1 but for a = y and a = x_i, so that
-        s_y = p_y N / expm1(sigma) + 1 - p_x N / (N + expm1(sigma)), a sum of two positive terms.
+        s_y = p_y N / (e^sigma - 1) + 1 - p_x N / (N + e^sigma - 1), where p_a = p(x0_i = a | x).
         """
-        odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # hit to not, per state
-        log_p = log_posterior.double()  # with much noise all ratios are 1 but for a trace: all that there is to know
+        odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # log odds of hit to not hit, per state
+        log_p = log_posterior.double()  # under heavy noise the ratios differ from 1 by very little: keep the digits
         log_px = log_p.gather(-1, x[..., None])  # (B, L, 1)
-        survived = torch.sigmoid(-odds)  # that x_i showing a is a's own doing and no accident: N / (N + expm1(sigma))
-        others = -torch.expm1(log_px) * survived + torch.sigmoid(odds)  # 1 - p_x survived, kept above 0
+        untouched = torch.sigmoid(-odds)  # N / (N + e^sigma - 1): the probability that x0_i = x_i was never hit
+        others = -torch.expm1(log_px) * untouched + torch.sigmoid(odds)  # 1 - p_x untouched, as a sum that stays > 0
         return torch.logaddexp(log_p - odds, others.log()).scatter(-1, x[..., None], 0.0).to(log_posterior)
 
-    def score_entropy(self, log_score: Tensor, x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
-        """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4).
 
-        1/N sum over y != x_i of s_y - r_y log s_y + r_y (log r_y - 1), where r_y = q(y|x0_i) / q(x_i|x0_i).
-        """
-        odds = _log_expm1(sigma)[:, None, None].to(log_score) - math.log(self.num_tokens)
-        from_x0 = torch.zeros_like(log_score).scatter_(-1, x0[..., None], 1.0)  # (B, L, S): log q up to a constant is
-        log_q = from_x0 * torch.logaddexp(odds, torch.zeros_like(odds)) + (1 - from_x0) * odds
-        log_r = log_q - log_q.gather(-1, x[..., None])
-        entropy = log_score.exp() + log_r.exp() * (log_r - log_score - 1)
-        return entropy.scatter(-1, x[..., None], 0.0).sum(-1) / self.num_tokens
+def sample_categorical(p: Tensor, generator: Generator | None = None) -> Tensor:
+    """Draw one state for each row of (unnormalized) probabilities: (..., S) -> (...), int64.
 
-    def euler(self, log_score: Tensor, x: Tensor, rate_times_dt: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the next state after an Euler step of rate_times_dt (B,) (SEDD, section 4.1).
-
-        A jump to y has probability rate_times_dt Q(y -> x_i) s_y, staying has the rest. Too long a step leaves no rest:
-        the jumps are then scaled to 1, and the probability of staying is exactly 0, by which such steps are counted.
-        """
-        return _euler(log_score, x, rate_times_dt[:, None, None].to(log_score) / self.num_tokens)
-
-    def tweedie(self, log_score: Tensor, x: Tensor, delta_sigma: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the state with delta_sigma (B,) less noise (SEDD, section 4.2, theorem 4.2).
-
-        Exact when one character is left to denoise. What free scores make negative counts as zero.
-        """
-        d = delta_sigma[:, None, None].double()  # e^d times differences of scores: single precision would drown in it
-        s = log_score.double().exp()
-        before = (d.exp() * s - torch.expm1(d) * s.mean(-1, keepdim=True)).clamp(min=0)  # s exp(-dQ)
-        jump = -torch.expm1(-d) / self.num_tokens  # (B, 1, 1): exp(dQ)(y -> x_i), and e^-d more at y = x_i
-        stay = torch.zeros_like(s).scatter_(-1, x[..., None], 1.0)
-        return _normalize(before * (jump + stay * torch.exp(-d)))
-
-    def denoise(self, log_score: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the clean state: the last step, which takes all the noise away."""
-        return self.tweedie(log_score, x, sigma)
+    In float64, because 32-bit uniform numbers are too coarse for rare states and would quietly lower the temperature
+    (Zheng et al., arXiv 2409.02908, section 4). ValueError if probabilities are nan or all 0.
+    """
+    cdf = p.double().cumsum(-1)
+    if not (cdf[..., -1] > 0).all():
+        raise ValueError("probabilities are nan or all 0: are all scores numbers, and was the model trained?")
+    u = torch.rand(p.shape[:-1], dtype=torch.float64, generator=generator).to(p.device)[..., None] * cdf[..., -1:]
+    return torch.searchsorted(cdf, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
 
 
-Process = Absorbing | Uniform
+def _one_hit(Q: Tensor, sigma: Tensor | float) -> Tensor:
+    """exp(sigma Q) if being hit once is like being hit often, (Q + I)^2 = Q + I: e^-sigma I + (1 - e^-sigma) (Q + I)."""
+    sigma = torch.as_tensor(sigma, dtype=torch.float64)[..., None, None]
+    eye = torch.eye(len(Q), dtype=torch.float64, device=sigma.device)
+    return eye * torch.exp(-sigma) - (Q.to(sigma.device) + eye) * torch.expm1(-sigma)
+
+
+def _rows(matrices: Tensor, x: Tensor) -> Tensor:
+    """Row x_i of each text's matrix: (B, S, S), (B, L) -> (B, L, S)."""
+    return matrices.gather(1, x[..., None].expand(*x.shape, matrices.shape[-1]))
+
+
+def _hit(x0: Tensor, sigma: Tensor, generator: Generator | None) -> Tensor:
+    """Which characters (B, L) are hit at least once by sigma (B,): each with probability 1 - e^-sigma."""
+    u = torch.rand(x0.shape, dtype=torch.float64, generator=generator).to(x0.device)
+    return u < -torch.expm1(-sigma.double())[:, None]
 
 
 def _log_expm1(sigma: Tensor) -> Tensor:
@@ -225,15 +219,5 @@ def _log_expm1(sigma: Tensor) -> Tensor:
     return sigma + torch.log(-torch.expm1(-sigma))
 
 
-def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    return torch.rand(shape, dtype=torch.float64, generator=generator).to(device)
-
-
 def _normalize(p: Tensor) -> Tensor:
     return p / p.sum(-1, keepdim=True)
-
-
-def _euler(log_score: Tensor, x: Tensor, rates_into_x: Tensor) -> Tensor:
-    jumps = (rates_into_x * log_score.exp()).scatter(-1, x[..., None], 0.0)  # (B, L, S)
-    total = jumps.sum(-1, keepdim=True)
-    return (jumps / total.clamp(min=1)).scatter(-1, x[..., None], (1 - total).clamp(min=0))

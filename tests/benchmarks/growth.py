@@ -18,7 +18,7 @@ from measure import Row, Settings, run_python
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tinysedd import Absorbing, Alphabet, Corpus, Shape, Training, Transformer, fit
+from tinysedd import Absorbing, Alphabet, Corpus, Config, Training, Transformer, fit
 
 CHARACTERS_PER_PARAMETER = 20  # what a model of its size should see (Hoffmann et al., 2203.15556, there of tokens)
 STEPS, WARM = 4, 2  # steps of a training; of these so many at its beginning are not counted
@@ -143,7 +143,7 @@ def train_steps(batch: int, length: int, alphabet: int, width: int, device: str,
     characters = Alphabet("".join(chr(256 + i) for i in range(alphabet)))
     # A validation after each step, of two texts, is what makes `fit` tell the time of every step.
     corpus = Corpus(characters, draw, torch.zeros(2, length, dtype=torch.int64))
-    model = Transformer(Absorbing(alphabet), Shape(4, 4, width, pairs=0), characters, length).to(device)
+    model = Transformer(Absorbing(alphabet), Config(4, 4, width, pairs=0), characters, length).to(device)
     if compile:
         model.compile()
     steps = STEPS + WARM

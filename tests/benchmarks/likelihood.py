@@ -15,7 +15,7 @@ from measure import Row, Settings, announce, matrix_rate
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from tinysedd import Absorbing, Corpus, Shape, Training, Transformer, fit, likelihood_bound
+from tinysedd import Absorbing, Corpus, Config, Training, Transformer, fit, likelihood_bound
 from tinysedd.objective import autoregressive_loss
 
 LENGTH = 64
@@ -113,9 +113,9 @@ def _train_and_judge(
     """One contestant, trained for so many seconds (ar: for its steps) and judged, as plain values."""
     torch.manual_seed(seed)  # torch draws fresh weights from its global generator
     process = Absorbing(len(corpus.alphabet))
-    shape = Shape()
+    shape = Config()
     if name in ("ar", "published"):
-        shape = Shape(4, 4, 128, free_scores=name == "published", causal=name == "ar", **REFERENCE)
+        shape = Config(4, 4, 128, free_scores=name == "published", causal=name == "ar", **REFERENCE)
     model = Transformer(process, shape, corpus.alphabet, corpus.length)
     training = _training(name, seconds, seed, published)
     dtype = torch.bfloat16 if training is not None and training.bfloat16 else torch.float32
@@ -172,7 +172,7 @@ def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, se
     ]
     optimizer, warmup, seconds = torch.optim.AdamW(groups, betas=(0.9, 0.99)), 100, 0.0
     for step in (bar := tqdm(range(steps))):
-        x0 = corpus.draw(batch, generator)
+        x0 = corpus.batch(batch, generator)
         started = time.perf_counter()
         done = max(step - warmup, 0) / max(steps - warmup, 1)
         falling = 1e-4 + 0.5 * (1 + math.cos(math.pi * done)) * (1e-3 - 1e-4)
@@ -205,7 +205,7 @@ def judge(model: Transformer, texts: Tensor, quick: bool = False) -> Judged:
     texts, so that how hard these happen to be cancels where they are compared.
     """
     texts, most = (texts[::40], 2) if quick else (texts, 16)
-    if model.shape.causal:
+    if model.config.causal:
         nats = exact_nats(model, texts)
         return Judged(float(nats.mean()), float(nats.std()) / math.sqrt(len(nats)), 0.0, 0)
     rounds, noise_error = [], math.inf

@@ -11,12 +11,12 @@ import torch
 from likelihood import LENGTH, OURS, judge
 from measure import Row, Settings, announce
 
-from tinysedd import Absorbing, Shape, Training, Transformer, Uniform, fit
+from tinysedd import Absorbing, Config, Training, Transformer, Uniform, fit
 
 CONTESTANTS = {
-    "absorbing": ("SEDD, masks", Absorbing, Shape()),
-    "uniform": ("SEDD, random characters", Uniform, Shape()),
-    "ar": ("autoregressive", Absorbing, Shape(causal=True)),
+    "absorbing": ("SEDD, masks", Absorbing, Config()),
+    "uniform": ("SEDD, random characters", Uniform, Config()),
+    "ar": ("autoregressive", Absorbing, Config(causal=True)),
 }
 
 

@@ -19,7 +19,7 @@ from measure import Row, Settings, announce
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tinysedd import Absorbing, Fables, Shape, Training, Transformer, fit, load, load_corpus, sample, save
+from tinysedd import Absorbing, Fables, Config, Training, Transformer, fit, load, load_corpus, sample, save
 from tinysedd.corpus import Alphabet, Corpus
 from tinysedd.train import DATA
 
@@ -286,12 +286,12 @@ def _judge(settings: Settings, corpus: Corpus, alphabet: Alphabet) -> Transforme
     path = settings.file("judge.pt")
     if path.exists():
         judge = load(path)
-        if (judge.alphabet, judge.length, judge.shape.causal) == (alphabet, corpus.length, True):
+        if (judge.alphabet, judge.length, judge.config.causal) == (alphabet, corpus.length, True):
             return judge
     announce(f"sampling: an autoregressive judge, kept as {path.name}")
     torch.manual_seed(0)
     minutes = 0.03 if settings.quick else JUDGE_MINUTES
-    judge = Transformer(Absorbing(len(alphabet)), Shape(causal=True), alphabet, corpus.length)
+    judge = Transformer(Absorbing(len(alphabet)), Config(causal=True), alphabet, corpus.length)
     curve = fit(judge, corpus, Training(steps=None, minutes=minutes, validate=1))
     save(judge, path, bound=curve[-1].bound, minutes=minutes)
     return load(path)

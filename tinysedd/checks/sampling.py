@@ -8,7 +8,7 @@ from torch import Tensor
 from tinysedd.checks.engine import exercise, kind, shares, tensor
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform
-from tinysedd.sampling import draw
+from tinysedd.process import sample_categorical
 
 SIZES = [(2, 1), (3, 2), (2, 3), (4, 2), (3, 3)]  # N characters, L positions
 
@@ -358,7 +358,7 @@ def mended_sampler(score, process, x, steps, generator):
             p = process.tweedie(log_score, x, sigma - process.schedule.total(later))
         else:
             p = process.denoise(log_score, x, sigma)
-        x = draw(p, generator)
+        x = sample_categorical(p, generator)
     return x
 
 
@@ -406,7 +406,7 @@ def _walk(score, process, x, times, generator):
     """Tweedie's steps along a grid of times."""
     for now, later in zip(times[:-1], times[1:]):
         sigma = process.schedule.total(now).expand(len(x))
-        x = draw(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
+        x = sample_categorical(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
     return x
 
 
@@ -442,7 +442,7 @@ def _(score, process, x, steps, generator):
 def _(score, process, x, steps, generator):
     x = _walk(score, process, x, torch.linspace(1, 0.02, steps + 1, dtype=torch.float64), generator)
     sigma = process.schedule.total(torch.tensor(1.0, dtype=torch.float64)).expand(len(x))
-    return draw(process.denoise(score(x, sigma), x, sigma), generator)
+    return sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)
 
 
 @mended_sampler.mistake(
@@ -452,7 +452,7 @@ def _(score, process, x, steps, generator):
 def _(score, process, x, steps, generator):
     for now in torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)[:-1]:
         sigma = process.schedule.total(now).expand(len(x))
-        x = draw(process.denoise(score(x, sigma), x, sigma), generator)
+        x = sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)
     return x
 
 
@@ -578,7 +578,7 @@ def first_hitting(denoiser, L, mask, generator):
         x = states[-1].clone()
         places = (x == mask).nonzero().flatten()
         i = places[torch.randint(len(places), (), generator=generator)]
-        x[i] = draw(denoiser(x)[i], generator)
+        x[i] = sample_categorical(denoiser(x)[i], generator)
         states.append(x)
     return torch.stack(states)
 
@@ -625,7 +625,7 @@ def _(denoiser, L, mask, generator):
     return denoiser.p
 
 
-def _fill(denoiser, L, mask, generator, place=None, ask=None, choose=draw, keep=Tensor.clone):
+def _fill(denoiser, L, mask, generator, place=None, ask=None, choose=sample_categorical, keep=Tensor.clone):
     """First hitting, with one thing wrong: the place, what the denoiser is asked, how a character is chosen."""
     x = torch.full((L,), mask)
     states, asked_once = [keep(x)], denoiser(x)
@@ -688,7 +688,7 @@ def _(*arguments):
 )
 def _(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
-    return torch.stack([x, draw(denoiser(x), generator)])
+    return torch.stack([x, sample_categorical(denoiser(x), generator)])
 
 
 @first_hitting.picture
