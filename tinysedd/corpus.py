@@ -37,11 +37,8 @@ class Alphabet:
         return "".join((self.characters + FREE)[i] for i in ids.tolist())
 
     def encode_prompt(self, prompt: str, length: int) -> tuple[Tensor, Tensor]:
-        """Ids (L,) of a prompt, and which characters it gives (L,), bool.
-
-        _ stands for a free character, and so does everything after the end of the prompt. ValueError if the prompt is
-        longer than `length` or has a character that is not in the alphabet.
-        """
+        """Ids (L,) of a prompt, and which characters it gives (L,), bool. _ is a free character, and everything after
+        the end of the prompt is free. ValueError if it is too long or has a character that is not in the alphabet."""
         if len(prompt) > length:
             raise ValueError(f"the prompt has {len(prompt)} characters; there is room for {length}")
         prompt = prompt.ljust(length, FREE)

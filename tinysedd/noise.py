@@ -28,9 +28,7 @@ class Schedule(Protocol):
 @dataclass(frozen=True)
 class LogLinear:
     """sigma(t) = -log(1 - (1 - eps) t): the share of characters hit grows linearly with time (SEDD, section 3.3).
-
-    eps: the share of characters that are still untouched at t = 1. ValueError unless 0 < eps < 1.
-    """
+    eps: the share of characters still untouched at t = 1. ValueError unless 0 < eps < 1."""
 
     eps: float = 1e-3
 
@@ -50,10 +48,8 @@ class LogLinear:
 
 @dataclass(frozen=True)
 class Geometric:
-    """sigma(t) = sigma_min^(1-t) sigma_max^t: equal times multiply the noise by equal factors (SEDD, section 3.3).
-
-    A little noise, sigma_min, is already there at t = 0. ValueError unless 0 < sigma_min < sigma_max.
-    """
+    """sigma(t) = sigma_min^(1-t) sigma_max^t: equal times multiply the noise by equal factors (SEDD, section 3.3). A
+    little noise, sigma_min, is already there at t = 0. ValueError unless 0 < sigma_min < sigma_max."""
 
     sigma_min: float = 1e-4
     sigma_max: float = 20.0

@@ -67,8 +67,7 @@ def likelihood_bound(
 
     The integral runs over all sigma, so no schedule matters and the prior term vanishes. With m = 1 - e^-sigma in
     (0, 1), d sigma = dm / (1 - m); each text gets `draws` values of m, one in each of so many equal parts of (0, 1).
-    With the exact score the mean over the noise equals -log p(x0) for every single text. The score is called with
-    `batch` noisy texts at a time.
+    With the exact score its mean is -log p(x0) for every single text. batch: noisy texts per call of the score.
     """
     per_draw, done = [], 0
     for block in x0.repeat_interleave(draws, dim=0).split(batch):

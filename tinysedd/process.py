@@ -16,17 +16,14 @@ from torch import Generator, Tensor
 
 from tinysedd.noise import LogLinear, Schedule
 
-# A score function: x (B, L) states and sigma (B,) total noise -> log-scores (B, L, S),
-# log p_sigma(x with x_i := y) - log p_sigma(x); 0 at y = x_i, -inf where the reverse process cannot jump.
+# A score function: states x (B, L), total noise sigma (B,) -> log p_sigma(x with x_i := y) - log p_sigma(x), (B, L, S);
+# 0 at y = x_i, -inf where the reverse process cannot jump.
 Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Process:
-    """Base class. A process of your own needs only `rate_matrix`; the rest works, if slowly, as it stands.
-
-    num_tokens: number N of characters; they are the states 0 ... N-1.
-    """
+    """Base class for N = num_tokens characters, the states 0 ... N-1. Your own process needs only a `rate_matrix`."""
 
     num_tokens: int
     schedule: Schedule = LogLinear()
@@ -62,10 +59,8 @@ class Process:
         return _rows(self.transition(sigma).mT, x)[..., : self.num_tokens].clamp(min=0).log()
 
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        """Log-scores (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0.
-
-        s_y = sum over a of p(x0_i = a | x) q(y | a) / q(x_i | a): the posterior mean of the known ratios.
-        """
+        """Log-scores (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0: the posterior mean
+        of the ratios that we would know if we knew x0, s_y = sum over a of p(x0_i = a | x) q(y | a) / q(x_i | a)."""
         log_q = self.log_likelihood(x, sigma)
         weight = torch.where(log_q.isfinite(), (log_posterior.double() - log_q).exp(), 0.0)
         log_s = (weight @ self.transition(sigma)[:, : self.num_tokens]).log()
@@ -73,31 +68,25 @@ class Process:
         return log_s.scatter(-1, x[..., None], 0.0).to(log_posterior)
 
     def score_entropy(self, log_score: Tensor, x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
-        """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4).
-
-        Sum over y != x_i of Q(y -> x_i) (s_y - r_y log s_y + r_y (log r_y - 1)), r_y = q(y | x0_i) / q(x_i | x0_i).
-        """
+        """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4): sum over y != x_i
+        of Q(y -> x_i) (s_y - r_y log s_y + r_y (log r_y - 1)), with r_y = q(y | x0_i) / q(x_i | x0_i)."""
         q = _rows(self.transition(sigma), x0).clamp(min=0)
         r, rates = q / q.gather(-1, x[..., None]), self._rates_into(x)
         log_s = torch.where(rates > 0, log_score, 0.0)  # no -inf, whose gradient would be nan
         return (rates * (log_s.exp() - r * log_s + torch.xlogy(r, r) - r)).sum(-1).to(log_score)
 
     def euler(self, log_score: Tensor, x: Tensor, rate_times_dt: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the next state after a reverse Euler step (SEDD, section 4.1).
-
-        A jump to y has probability rate_times_dt (B,) Q(y -> x_i) s_y; staying has the rest. In a step so long that
-        nothing is left, the jumps are scaled to sum to 1 and staying gets exactly 0.
-        """
+        """Probabilities (B, L, S) of the next state after a reverse Euler step (SEDD, section 4.1): a jump to y has
+        probability rate_times_dt (B,) Q(y -> x_i) s_y, staying has the rest. In a step so long that nothing is left,
+        the jumps are scaled to sum to 1 and staying gets exactly 0."""
         jumps = self._rates_into(x).to(log_score) * rate_times_dt[:, None, None].to(log_score) * log_score.exp()
         total = jumps.sum(-1, keepdim=True)
         return (jumps / total.clamp(min=1)).scatter(-1, x[..., None], (1 - total).clamp(min=0))
 
     def tweedie(self, log_score: Tensor, x: Tensor, delta_sigma: Tensor) -> Tensor:
-        """Probabilities (B, L, S) of the state with delta_sigma (B,) less noise (SEDD, section 4.2, theorem 4.2).
-
-        p(y) ~ (s exp(-dQ))_y exp(dQ)[y, x_i]: exact when only one character is noisy. An inexact score can make the
-        first factor negative, which then counts as 0.
-        """
+        """Probabilities (B, L, S) of the state with delta_sigma (B,) less noise (SEDD, section 4.2, theorem 4.2):
+        p(y) ~ (s exp(-dQ))_y exp(dQ)[y, x_i], exact when only one character is noisy. An inexact score can make the
+        first factor negative, which then counts as 0."""
         d = delta_sigma.double()  # e^d multiplies differences of scores: float32 would lose them
         before = (log_score.double().exp() @ self.transition(-d)).clamp(min=0)
         return _normalize(before * _rows(self.transition(d).mT, x))
@@ -171,9 +160,7 @@ class Uniform(Process):
 
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """q(y | a) / q(x_i | a) is 1 except for a = y and a = x_i, so the sum over a collapses to two positive terms:
-
-        s_y = p_y N / (e^sigma - 1) + 1 - p_x N / (N + e^sigma - 1), where p_a = p(x0_i = a | x).
-        """
+        s_y = p_y N / (e^sigma - 1) + 1 - p_x N / (N + e^sigma - 1), where p_a = p(x0_i = a | x)."""
         odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # log odds of hit to not hit, per state
         log_p = log_posterior.double()  # under heavy noise the ratios differ from 1 by very little: keep the digits
         log_px = log_p.gather(-1, x[..., None])  # (B, L, 1)
@@ -183,11 +170,9 @@ class Uniform(Process):
 
 
 def sample_categorical(p: Tensor, generator: Generator | None = None) -> Tensor:
-    """Draw one state for each row of (unnormalized) probabilities: (..., S) -> (...), int64.
-
-    In float64, because 32-bit uniform numbers are too coarse for rare states and would quietly lower the temperature
-    (Zheng et al., arXiv 2409.02908, section 4). ValueError if probabilities are nan or all 0.
-    """
+    """Draw one state for each row of (unnormalized) probabilities: (..., S) -> (...), int64. In float64: 32-bit uniform
+    numbers are too coarse for rare states and quietly lower the temperature (Zheng et al., 2409.02908, section 4).
+    ValueError if probabilities are nan or all 0."""
     cdf = p.double().cumsum(-1)
     if not (cdf[..., -1] > 0).all():
         raise ValueError("probabilities are nan or all 0: are all scores numbers, and was the model trained?")
@@ -196,7 +181,7 @@ def sample_categorical(p: Tensor, generator: Generator | None = None) -> Tensor:
 
 
 def _one_hit(Q: Tensor, sigma: Tensor | float) -> Tensor:
-    """exp(sigma Q) if being hit once is like being hit often, (Q + I)^2 = Q + I: e^-sigma I + (1 - e^-sigma) (Q + I)."""
+    """exp(sigma Q) where being hit twice is like being hit once, (Q + I)^2 = Q + I."""
     sigma = torch.as_tensor(sigma, dtype=torch.float64)[..., None, None]
     eye = torch.eye(len(Q), dtype=torch.float64, device=sigma.device)
     return eye * torch.exp(-sigma) - (Q.to(sigma.device) + eye) * torch.expm1(-sigma)

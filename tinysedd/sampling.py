@@ -64,21 +64,18 @@ def on_a_grid(
 
 def euler(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
     """Euler's method, or tau-leaping: the reverse rates are frozen during each step (SEDD, section 4.1)."""
-
     rate = process.schedule.rate
     return on_a_grid(process.euler, lambda t, s: rate(t) * (t - s), score, process, x, free, steps, generator)
 
 
 def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
     """Tweedie tau-leaping: each character's step is exact by itself (SEDD, algorithm 2)."""
-
     total = process.schedule.total
     return on_a_grid(process.tweedie, lambda t, s: total(t) - total(s), score, process, x, free, steps, generator)
 
 
 def first_hitting(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
     """Absorbing only: jump from one unmasking to the next, without the error of a time grid (Zheng et al., 2409.02908).
-
     With n masks left, the share of masks falls by a factor u^(1/n) until the next one, chosen at random, is unmasked.
     Fewer steps than masks unmask groups as if independent; more are not taken. The texts of a batch share their times.
     """
