@@ -28,22 +28,24 @@ _KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (Absorbing, Uniform, LogLinear, Geometric, Config, FastConfig, Transformer, FastTransformer)
 }
-T = TypeVar("T", bound=type)
+Kind = TypeVar("Kind", bound=type)
 
 
-def register(kind: T) -> T:
+def register(kind: Kind) -> Kind:
     """Let checkpoints hold a process, schedule, config or model class of your own; also works as a class decorator.
 
     A process, schedule or config must be a dataclass: all its fields are saved. A model must be a subclass of
     `Transformer` that is built like it. Register the class again before `load`. ValueError if it is neither, or if
     another class of that name is registered.
     """
-    if not is_dataclass(kind) and not issubclass(kind, Transformer):
-        raise ValueError(f"{kind.__name__} must be a dataclass, whose fields can be saved, or a kind of Transformer")
-    known = _KINDS.get(kind.__name__, kind)
-    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
-        raise ValueError(f"another class is registered as {kind.__name__!r}: rename yours")
-    _KINDS[kind.__name__] = kind
+    cls: type = kind
+    name = cls.__name__
+    if not is_dataclass(cls) and not issubclass(cls, Transformer):
+        raise ValueError(f"{name} must be a dataclass, whose fields can be saved, or a kind of Transformer")
+    known = _KINDS.get(name)  # the same class again is fine: a notebook cell may run twice
+    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"another class is registered as {name!r}: rename yours")
+    _KINDS[name] = cls
     return kind
 
 

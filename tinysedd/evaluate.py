@@ -45,9 +45,9 @@ def measure_bound(score: Score, process: Process, texts: Tensor, seed: int = 1, 
 
     desc: what the progress bar says; None for no bar.
     """
-    rng, parts = torch.Generator().manual_seed(seed), []
-    for block in tqdm(texts.split(32), desc=desc, disable=desc is None, leave=False):
-        parts.append(likelihood_bound(score, process, block, generator=rng).per_text)
+    rng = torch.Generator().manual_seed(seed)
+    blocks = tqdm(texts.split(32), desc=desc, disable=desc is None, leave=False)
+    parts = [likelihood_bound(score, process, block, generator=rng).per_text for block in blocks]
     return Bound(torch.cat(parts), texts.shape[1])
 
 

@@ -1,7 +1,6 @@
 """Text diffusion in one file: noise, a tiny transformer, score entropy, training, sampling.
 
-    python -m tinysedd.minimal             learn one-line fables, in under two minutes on one core
-    python -m tinysedd.minimal poems.txt   learn a text of your own
+    python -m tinysedd.minimal [FILE]    learn one-line fables, or your own text, in under two minutes on one core
 
 Forward: each character of a text turns into a mask at a random time, until all are masks. Backward: start from masks
 and ask a network how much more probable the text would be with this or that character in place of a mask. These ratios
@@ -47,10 +46,8 @@ class Network(nn.Module):
 
 def score_entropy_loss(score, x0: Tensor, mask: int, rng: Generator) -> Tensor:
     """Sum over y of s_y - r_y log s_y + r_y (log r_y - 1) at each mask, in nats: 0 where s = r, positive elsewhere.
-
     r is the score if we knew x0: 1 / (e^sigma - 1) at y = x0_i, else 0. On average over x0 the best s is the mean of r,
-    and that is the true score (SEDD, theorem 3.4).
-    """
+    and that is the true score (SEDD, theorem 3.4)."""
     u = torch.rand((), dtype=torch.float64, generator=rng)
     t = 1 - (u + torch.arange(len(x0)) / len(x0)) % 1  # (B,), evenly spread over (0, 1]
     sigma = total_noise(t)
@@ -65,7 +62,7 @@ def score_entropy_loss(score, x0: Tensor, mask: int, rng: Generator) -> Tensor:
 @torch.no_grad()
 def sample(score, count: int, length: int, mask: int, steps: int, rng: Generator) -> Tensor:
     """Texts (B, L) out of masks. A step that lowers the noise from sigma to sigma' turns a mask into y with probability
-    s_y (e^(sigma - sigma') - 1), which is exact for a single mask. In the last step, to 0, these sum to 1."""
+    s_y (e^(sigma - sigma') - 1), which is exact for a single mask; in the last step, to 0, these sum to 1."""
     x, sigmas = torch.full((count, length), mask), total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
     for sigma, less in zip(sigmas[:-1], sigmas[1:]):
         s = score(x, sigma.float().expand(count))[..., :mask].double().exp()
@@ -92,24 +89,22 @@ def main(path: str | None = None, seconds: float = 100.0) -> None:
     torch.manual_seed(0)
     rng, mask, network = Generator().manual_seed(0), len(alphabet), Network(len(alphabet))
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR, betas=(0.9, 0.99), weight_decay=0.0)
-    start, done, step, shown = time.perf_counter(), 0.0, 0, 0
+    start, done, step, shown = time.perf_counter(), 0, 0, 0
     while done < 1:
-        x0 = texts[torch.randint(len(texts), (BATCH,), generator=rng)]  # (B, L)
-        loss = score_entropy_loss(network, x0, mask, rng)
+        loss = score_entropy_loss(network, texts[torch.randint(len(texts), (BATCH,), generator=rng)], mask, rng)
         optimizer.param_groups[0]["lr"] = LR * min((step + 1) / 100, 1) * (1 - done)  # warm-up, then linear decay
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        step, done = step + 1, min((time.perf_counter() - start) / seconds, 1.0)
+        step, done = step + 1, min((time.perf_counter() - start) / seconds, 1)
         if int(8 * done) > shown:
-            shown = int(8 * done)
-            written = sample(network, 1, LENGTH, mask, LENGTH, rng)[0].tolist()
+            shown, (written,) = int(8 * done), sample(network, 1, LENGTH, mask, LENGTH, rng).tolist()
             print(f"step {step:5}  loss {loss:.3f}  {''.join(alphabet[i] for i in written)!r}", flush=True)
 
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:2])
+        main(sys.argv[1] if len(sys.argv) > 1 else None)
     except (OSError, ValueError) as error:
         sys.exit(f"minimal: {error}")

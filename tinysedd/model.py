@@ -113,7 +113,7 @@ class Transformer(nn.Module):
         nn.init.normal_(self.embed.weight, std=0.5)
         nn.init.normal_(self.place.weight, std=0.25)
 
-    def make_embedding(self) -> nn.Module:
+    def make_embedding(self) -> nn.Embedding | nn.EmbeddingBag:
         """A table with a row for each state."""
         return nn.Embedding(self.process.num_tokens + 1, self.config.width)
 

@@ -1,7 +1,6 @@
-"""Noise schedules: how much noise a text has received by time t.
+"""Noise schedules: how much noise a text has received by time t, which runs from 0 (clean) to 1 (noise).
 
-Time t runs from 0 (clean) to 1 (noise). At total noise sigma = 1 each character has been hit once on average, so a
-share e^-1 of the characters has never been hit.
+At total noise sigma = 1 each character has been hit once on average; a share e^-1 of them has never been hit.
 """
 
 import math
@@ -17,12 +16,15 @@ class Schedule(Protocol):
 
     def total(self, t: Tensor | float) -> Tensor:
         """Total noise sigma(t), same shape as t. It must increase with t."""
+        ...
 
     def rate(self, t: Tensor | float) -> Tensor:
         """Noise rate d sigma / dt at time t, same shape as t."""
+        ...
 
     def time(self, sigma: Tensor | float) -> Tensor:
         """The time at which the total noise is sigma: the inverse of `total`."""
+        ...
 
 
 @dataclass(frozen=True)

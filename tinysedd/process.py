@@ -94,9 +94,7 @@ class Process:
     def denoise(self, log_score: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """Probabilities (B, L, S) of the clean state: the last step, which removes all noise and every mask."""
         p = self.tweedie(log_score, x, sigma)
-        if self.mask is not None:
-            p[..., self.mask] = 0
-        return _normalize(p)
+        return _normalize(p if self.mask is None else p.index_fill(-1, torch.tensor(self.mask, device=p.device), 0))
 
     def _rates_into(self, x: Tensor) -> Tensor:
         """Q(y -> x_i) (B, L, S), float64, with 0 at y = x_i."""

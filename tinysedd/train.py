@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -92,6 +93,7 @@ def fit(
     ema = AveragedModel(
         model, avg_fn=lambda old, new, n: torch.lerp(old, new, max(1 - training.ema_decay, 10 / (10 + int(n))))
     )
+    averaged = cast(Transformer, ema.module)
     step, seconds, clock = 0, 0.0, 0.0  # `clock` includes validations, `seconds` does not
     losses: list[float] = []  # since the last validation
     curve: list[Point] = []
@@ -143,13 +145,13 @@ def fit(
             before, done = done, training.done(step, clock)
             if int(done * training.validate) > int(before * training.validate):
                 started = time.perf_counter()
-                bound = validate(ema.module, corpus)
+                bound = validate(averaged, corpus)
                 mean_loss = sum(losses) / len(losses)
                 curve.append(Point(step, seconds, mean_loss, bound.nats_per_char, bound.standard_error))
                 losses.clear()
                 clock += time.perf_counter() - started
                 if watch is not None:
-                    watch(ema.module, curve[-1])
+                    watch(averaged, curve[-1])
                 if keep is not None:
                     keep(state())
             done = training.done(step, clock)
@@ -157,7 +159,7 @@ def fit(
             bar.update(done - bar.n)
     finally:
         bar.close()
-        model.load_state_dict(ema.module.state_dict())
+        model.load_state_dict(averaged.state_dict())
     return curve
 
 

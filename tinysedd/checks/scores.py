@@ -108,9 +108,7 @@ def _(p, x):
     return 1 / concrete_score.reference(p, x)
 
 
-@concrete_score.mistake(
-    "These are the probabilities of the neighbors. Divide them by p(x): a score is made of ratios."
-)
+@concrete_score.mistake("These are the probabilities of the neighbors. Divide them by p(x): a score is made of ratios.")
 def _(p, x):
     return concrete_score.reference(p, x) * p[tuple(x)]
 

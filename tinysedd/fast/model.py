@@ -59,7 +59,7 @@ class FastTransformer(Transformer):
     ):
         super().__init__(process, config, alphabet, length)
 
-    def make_embedding(self) -> nn.Module:
+    def make_embedding(self) -> nn.EmbeddingBag:
         """One table for each place in the window, then one for each bigram in it; an embedding is a sum of rows."""
         n, states = self.config.neighbors, self.process.num_tokens + 1
         rows = (2 * n + 1) * states + max(2 * n - 1, 0) * self.config.bigrams

@@ -34,7 +34,7 @@ def score_entropy_loss(
     x = process.perturb(x0, sigma, generator)
     log_score = score(x, sigma.float())
     entropy = process.score_entropy(log_score, x, x0, sigma)  # (B, L)
-    if reference is not None:
+    if reference is not None and isinstance(process, Absorbing):
         # The target enters as -r log s_y alone, so replacing x0 by an average over texts changes just that term.
         log_s = log_score[..., : process.num_tokens]
         log_s = torch.where((x == process.mask)[..., None], log_s, 0.0)  # no -inf * 0 at visible characters

@@ -13,7 +13,7 @@ from tinysedd.sampling import Sampler, Trajectory, find_masks, smallest, unmask
 
 def entropy_bounded(
     score: Score,
-    process: Process,
+    process: Absorbing,
     x: Tensor,
     free: Tensor,
     steps: int,
@@ -54,7 +54,7 @@ def entropy_bounded(
     return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=len(states) - 1, mask=process.mask)
 
 
-def spread(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+def spread(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
     """Absorbing only: draw groups of characters that are far apart and so nearly independent.
 
     This is the idea of the Halton scheduler (Besnier et al., 2503.17076) on a line: starting from a random position,
@@ -75,7 +75,7 @@ def spread(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, 
     return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=steps, mask=process.mask)
 
 
-def corrected(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
     """Absorbing only: `spread`, then corrector steps, a quarter of all steps (Campbell et al., 2205.14987).
 
     A corrector step masks a few characters of the finished text (a sixteenth of them, at least one) and draws them

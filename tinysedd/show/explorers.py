@@ -84,9 +84,7 @@ class Explorer:
         return (self.widget._repr_mimebundle_(**kwargs) or {}) | still
 
 
-def explore_neighbors(
-    score: Score, process: Process, alphabet: Alphabet, text: str, *, sigma: float = 0.5
-) -> Explorer:
+def explore_neighbors(score: Score, process: Process, alphabet: Alphabet, text: str, *, sigma: float = 0.5) -> Explorer:
     """Type a text, set the total noise sigma, see the concrete scores of all neighbors, and jump to one of them.
 
     Texts have the length of the first; under Absorbing, _ is a mask. A random jump takes a neighbor in proportion to

@@ -131,7 +131,7 @@ class Fables:
         if len(line) > self.length:
             return self.length, f"a fable has {self.length} characters, this line has {len(line)}"
         failures = [failure for template in self.templates for failure in _failures(line, 0, template, self.lists)]
-        return None if None in failures else max(failures)
+        return None if None in failures else max(failure for failure in failures if failure is not None)
 
     def _automaton(self) -> list[Layer]:
         """Determinize the grammar: a node is the set of all possible continuations, with their probabilities."""
@@ -151,8 +151,9 @@ class Fables:
                     target = targets.setdefault(key, len(targets))
                     edges.append((source, target, self.alphabet.characters.index(c), total))
             source, target, character, probability = zip(*edges)
-            ids = (torch.tensor(column, dtype=torch.int64) for column in (source, target, character))
-            layers.append(Layer(*ids, torch.tensor(probability, dtype=torch.float64), len(nodes), len(targets)))
+            a, b, c = torch.tensor([source, target, character])  # each (E,)
+            p = torch.tensor(probability, dtype=torch.float64)
+            layers.append(Layer(a, b, c, p, num_sources=len(nodes), num_targets=len(targets)))
             nodes = targets
         if any(rest for rests in nodes for rest, _ in rests):
             raise ValueError(f"a template of the grammar is longer than {self.length} characters: {nodes}"[:200])

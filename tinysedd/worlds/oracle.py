@@ -21,15 +21,19 @@ class World(Protocol):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n texts (n, L)."""
+        ...
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) (B,) in nats, float64, of texts x (B, L); -inf for texts that the world never writes."""
+        ...
 
     def entropy(self) -> float:
         """Entropy of a text, in nats."""
+        ...
 
     def score(self, process: Process) -> Score:
         """The exact score function under a process."""
+        ...
 
 
 class HasMarginals(Protocol):
@@ -40,6 +44,7 @@ class HasMarginals(Protocol):
 
     def marginals(self, likelihood: Tensor) -> Tensor:
         """p(x0_i = a, x) (B, L, N), up to a factor for each position, from q(x_i | x0_i = a) (B, L, N)."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Words:
         p = torch.zeros(S, S, S, dtype=torch.float64)
         p[self.ids.unbind(1)] = self.p
         for _ in range(self.length):  # adds noise to the first axis and moves it to the end
-            p = torch.tensordot(p, process.transition(sigma), dims=([0], [0]))
+            p = torch.einsum("abc,ad->bcd", p, process.transition(sigma))
         return p
 
     def score_table(self, process: Process, sigma: float) -> Tensor:
