@@ -1,11 +1,12 @@
 """Make notebooks/exercises/ from notebooks/solutions/: python notebooks/generate_exercises.py [FILE ...]
 
-What stands between ### BEGIN SOLUTION and ### END SOLUTION becomes a NotImplementedError that says what is asked: the
-first line of the docstring of the function around it. Outputs are cleared; nbgrader's metadata stays. nbgrader's own
+Code between ### BEGIN SOLUTION and ### END SOLUTION becomes a NotImplementedError that states the task: the first line
+of the docstring of the function around it. Outputs are cleared; nbgrader's metadata stays. nbgrader's own
 generate_assignment reads the same source.
 """
 
 import ast
+import copy
 import json
 import sys
 from pathlib import Path
@@ -17,12 +18,16 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
 def stub(source: str) -> str:
-    """A cell's source with each region of it replaced; ValueError where a region does not end, or asks for nothing."""
+    """Replace each solution region in the source of a cell.
+
+    Raises:
+        ValueError: a region has no end, or no docstring around it.
+    """
     lines, kept, inside = source.split("\n"), [], False
     for number, line in enumerate(lines, 1):
         if line.strip() == BEGIN:
             indent, inside = line[: line.index("#")], True
-            kept += [f"{indent}# YOUR CODE HERE", *_raise(indent, _asked(source, number))]
+            kept += [f"{indent}# YOUR CODE HERE", *_raise(indent, _task(source, number))]
         elif line.strip() == END:
             inside = False
         elif not inside:
@@ -32,24 +37,32 @@ def stub(source: str) -> str:
     return "\n".join(kept)
 
 
-def _raise(indent: str, asked: str) -> list[str]:
-    asked = json.dumps(asked, ensure_ascii=False)
-    line = f"{indent}raise NotImplementedError({asked})"
-    return [line] if len(line) <= 100 else [f"{indent}raise NotImplementedError(", f"{indent}    {asked}", f"{indent})"]
+def _raise(indent: str, task: str) -> list[str]:
+    """Lines that raise NotImplementedError with the task, on one line if it has at most 100 characters."""
+    message = json.dumps(task, ensure_ascii=False)
+    line = f"{indent}raise NotImplementedError({message})"
+    if len(line) <= 100:
+        return [line]
+    return [f"{indent}raise NotImplementedError(", f"{indent}    {message}", f"{indent})"]
 
 
-def _asked(source: str, line: int) -> str:
+def _task(source: str, line: int) -> str:
     """The first line of the docstring of the innermost function or class around a line."""
-    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.ClassDef))
-    around = [node for node in nodes if node.lineno <= line <= node.end_lineno + 1 and ast.get_docstring(node)]
-    if not around:
-        raise ValueError(f"no docstring says what is asked in\n{source}")
-    return ast.get_docstring(max(around, key=lambda node: node.lineno)).split("\n")[0]
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    around = [(node.lineno, ast.get_docstring(node)) for node in nodes if node.lineno <= line <= _last_line(node) + 1]
+    tasks = [(start, docstring) for start, docstring in around if docstring]
+    if not tasks:
+        raise ValueError(f"no docstring states the task in\n{source}")
+    return max(tasks)[1].split("\n")[0]
+
+
+def _last_line(node: ast.FunctionDef | ast.ClassDef) -> int:
+    return node.end_lineno or node.lineno
 
 
 def exercises(solutions: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook for students that belongs to a notebook of solutions."""
-    notebook = nbformat.from_dict(solutions)
+    """Turn a notebook of solutions into the one for students."""
+    notebook = copy.deepcopy(solutions)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source, cell.outputs, cell.execution_count = stub(cell.source), [], None
@@ -58,7 +71,7 @@ def exercises(solutions: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def text(path: Path) -> str:
-    """What the file in exercises/ should hold, for a file in solutions/."""
+    """The text of the file in exercises/ that belongs to a file in solutions/."""
     return nbformat.writes(exercises(nbformat.read(path, as_version=4))).rstrip("\n") + "\n"
 
 

@@ -1,10 +1,11 @@
-"""Run notebooks top to bottom and store them with what they put out: python tests/refresh.py [notebooks/03*.ipynb ...]
+"""Run notebooks from top to bottom and save them with their outputs.
 
-Nothing is written when a cell fails. Widgets are not stored, for without a kernel they are blank; what stands in for
-them (the same output as a picture or HTML) is.
+    python tests/refresh.py [notebooks/03*.ipynb ...]
+
+By default it runs every notebook in notebooks/. If a cell fails, its notebook is not written. Widgets are not saved,
+because they are blank without a kernel; what an output has besides its widget, such as a picture or HTML, is saved.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from tinysedd.files import write_atomically
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -22,7 +25,7 @@ METADATA = {
 
 
 def refresh(path: Path) -> float:
-    """Run and store one notebook; how many seconds its cells took."""
+    """Run and save one notebook. Returns how many seconds its cells took."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", record_timing=False, store_widget_state=False,
@@ -35,16 +38,14 @@ def refresh(path: Path) -> float:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _without_widget(output)]
+            cell.outputs = [output for output in cell.outputs if _drop_widget(output)]
     nbformat.validate(notebook)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
     return seconds
 
 
-def _without_widget(output: nbformat.NotebookNode) -> bool:
-    """Take the widget out of an output; whether anything is left worth keeping."""
+def _drop_widget(output: nbformat.NotebookNode) -> bool:
+    """Remove the widget from an output. Returns whether the rest is worth saving."""
     data = output.get("data", {})
     return data.pop(WIDGET, None) is None or set(data) > {"text/plain"}
 
@@ -54,7 +55,9 @@ def main(names: list[str]) -> None:
         try:
             seconds = refresh(path)
         except CellExecutionError as error:
-            sys.exit(f"{path} is left as it was, for a cell failed:\n{error}")
+            sys.exit(
+                f"a cell of {path} failed, so the file is left unchanged; fix the cell and run this again:\n{error}"
+            )
         print(f"{seconds:6.1f} s  {path.stat().st_size / 1024:4.0f} KB  {path}")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import p_value
 
 from tinysedd.corpus import FREE, Alphabet, Corpus
 from tinysedd.worlds import Words
@@ -94,14 +95,14 @@ def test_training_never_sees_the_validation_text(count, length, share):
     assert corpus.validation[:, 0].tolist() == starts.tolist()
 
 
-def test_all_block_starts_are_equally_likely(chance):
+def test_all_block_starts_are_equally_likely():
     """Chi-square test of 90,000 draws over 91 starts; size 1e-4.
 
     Power: leaving out one start adds about 1,000 to a statistic of about 90.
     """
     corpus = Corpus.from_text(numbered(112), 10)
     starts = corpus.batch(90_000, torch.Generator().manual_seed(1))[:, 0]
-    assert chance(starts.bincount(minlength=92), torch.ones(92)) > 1e-4
+    assert p_value(starts.bincount(minlength=92), torch.ones(92)) > 1e-4
 
 
 def test_batches_depend_on_the_seed_only():

@@ -2,27 +2,75 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
 
-from tinysedd import Absorbing, Alphabet, Fables, Config, Transformer, load, save
+import tinysedd
+from tinysedd import Absorbing, Alphabet, Fables, Words, load, save
 from tinysedd.__main__ import main
+from tinysedd.checkpoint import notes, read_state
+from tinysedd.fast.model import FastConfig, FastTransformer
 
-TRAIN = ["train", "--corpus", "words", "--layers", "1", "--heads", "2", "--width", "16", "--batch", "8"]
+SMALL = ["--layers", "1", "--heads", "2", "--width", "16"]
+TRAIN = ["train", "--corpus", "words", *SMALL, "--batch", "8"]
 
 
-@pytest.fixture
-def checkpoint(tmp_path):
-    """An untrained model of fables, which knows what it should have learned."""
-    alphabet = Fables().alphabet
-    model = Transformer(Absorbing(len(alphabet)), Config(1, 2, 16), alphabet, 64)
-    save(model, tmp_path / "model.pt", corpus="fables")
-    return str(tmp_path / "model.pt")
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained model of fables whose notes say what it should have learned."""
+    alphabet, path = Fables().alphabet, tmp_path_factory.mktemp("untrained") / "model.pt"
+    model = FastTransformer(Absorbing(len(alphabet)), FastConfig(1, 2, 16), alphabet, 64)
+    save(model, path, corpus="fables")
+    return str(path)
+
+
+def error_of(*command: str) -> str:
+    """The sentence with which a command ends in exit code 1."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(command))
+    assert isinstance(ended.value.code, str)  # which Python prints to stderr, with exit code 1
+    return ended.value.code
+
+
+# The program
+
+
+@pytest.mark.xfail(reason="--version is printed to stderr", strict=True)
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"tinysedd {tinysedd.__version__}\n"
+
+
+def test_help_tells_all_defaults(capsys):
+    for command in ("train", "sample", "evaluate"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+        text = capsys.readouterr().out
+        assert "None" not in text and text.count("default: ") >= 6 - 2 * (command == "evaluate")
+
+
+def test_an_unknown_option_ends_in_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*TRAIN, "--rate", "0.1"])
+    assert ended.value.code == 2 and "--rate" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_module(checkpoint):
+    command = [sys.executable, "-m", "tinysedd", "sample", "--checkpoint", checkpoint, "--prompt", "x" * 65]
+    child = subprocess.run(command, capture_output=True, text=True, cwd=Path(tinysedd.__file__).parents[1])
+    assert (child.returncode, child.stdout) == (1, "") and child.stderr.startswith("tinysedd: ")
+
+
+# tinysedd sample
 
 
 def test_sample_keeps_the_prompt_and_repeats_with_the_seed(checkpoint, capsys):
@@ -38,22 +86,27 @@ def test_sample_keeps_the_prompt_and_repeats_with_the_seed(checkpoint, capsys):
 @pytest.mark.parametrize("ending", ["gif", "png", "html", "txt"])
 def test_sample_saves_what_it_shows(checkpoint, capsys, tmp_path, ending):
     path = tmp_path / f"texts.{ending}"
-    main(["sample", "--checkpoint", checkpoint, "--steps", "8", "--seed", "1", "--save", str(path)])
+    main(["sample", "--checkpoint", checkpoint, "--steps", "2", "--seed", "1", "--save", str(path)])
     assert path.stat().st_size > 0
     if ending == "txt":
         assert path.read_text() == capsys.readouterr().out
 
 
+# tinysedd evaluate
+
+
 def test_evaluate_prints_the_same_as_text_and_as_json(checkpoint, capsys):
-    command = ["evaluate", "--checkpoint", checkpoint, "--texts", "16", "--samples", "4"]
+    command = ["evaluate", "--checkpoint", checkpoint, "--texts", "8", "--samples", "1"]
     main([*command, "--json"])
     result = json.loads(capsys.readouterr().out)
     main(command)
     printed = capsys.readouterr().out
-    # An untrained model's posterior is even, so that its bound is log 30 for every text.
-    assert result["nats_per_char"] == pytest.approx(torch.tensor(30.0).log().item(), abs=5 * result["standard_error"])
-    assert result["gap"] == pytest.approx(result["nats_per_char"] / result["entropy_per_char"] - 1, abs=0.5)
-    assert set(result["share_of_texts_in_the_world"]) == {"8", "16", "32", "64"}
+    # The posterior of an untrained model is uniform, so its bound is log 30 for every text, up to noise.
+    log_30 = torch.tensor(30.0).log().item()
+    assert result["nats_per_char"] == pytest.approx(log_30, abs=5 * result["standard_error"])
+    gap = log_30 / result["entropy_per_char"] - 1
+    assert result["gap"] == pytest.approx(gap, abs=5 * result["gap_standard_error"])
+    assert set(result["share_of_valid_texts"]) == {"8", "16", "32", "64"} and result["sampler"] == "corrected"
     assert f"{result['nats_per_char']:.4f}" in printed and f"{result['gap']:.2%}" in printed
 
 
@@ -62,88 +115,142 @@ def test_evaluate_takes_a_text_file(checkpoint, capsys, tmp_path):
     path.write_text("the vain wolf left. " * 100)
     main(["evaluate", "--checkpoint", checkpoint, "--corpus", str(path), "--json"])
     result = json.loads(capsys.readouterr().out)
-    assert result["texts"] == 3 and "gap" not in result
+    assert result["texts"] == 3 and "gap" not in result  # blocks of 64 in the last tenth of 2,000 characters
 
 
-def complaints(checkpoint, folder):
-    (folder / "digits.txt").write_text("0123456789" * 200)
-    return [
-        (["sample", "--checkpoint", "nowhere.pt"], "nowhere.pt"),
-        (["sample", "--checkpoint", checkpoint, "--prompt", "the wölf"], "'ö' at position 5"),
-        (["sample", "--checkpoint", checkpoint, "--prompt", "a" * 65], "65 characters; there is room for 64"),
-        (["sample", "--checkpoint", checkpoint, "--steps", "-1"], "at least 1"),
-        (["sample", "--checkpoint", checkpoint, "--save", "text.doc"], ".gif, .png, .html, .txt"),
-        (["sample", "--checkpoint", checkpoint, "--save", "nowhere/x.gif"], "no folder"),
-        (["evaluate", "--checkpoint", checkpoint, "--corpus", "words"], "another alphabet"),
-        (["evaluate", "--checkpoint", checkpoint, "--corpus", str(folder / "digits.txt")], "'0' at position 0"),
-        (["train", "--corpus", "nowhere.txt"], "cannot read nowhere.txt"),
-        (["train", "--steps", "5", "--minutes", "1"], "not both"),
-        (["train", "--steps", "0"], "above 0"),
-        (["train", "--heads", "5"], "multiple"),
-        (["train", "--corpus", "words", "--length", "9"], "leave the length out"),
-        (["train", "--corpus", "words", "--out", "nowhere/x.pt"], "no folder"),
-        (["train", "--resume", checkpoint], ".train.pt"),
-        (["train", "--corpus", "words", "--start", checkpoint], "another alphabet"),
-    ]
+# tinysedd train
 
 
-@pytest.mark.parametrize("number", range(16))
-def test_bad_input_ends_in_one_sentence(checkpoint, tmp_path, monkeypatch, number):
-    monkeypatch.chdir(tmp_path)
-    before = sorted(os.listdir(tmp_path))
-    command, message = complaints(checkpoint, tmp_path)[number]
+def test_training_stopped_by_ctrl_c_and_resumed_ends_as_if_uninterrupted(tmp_path, monkeypatch, capsys):
+    options = [*TRAIN, "--steps", "20", "--reference", "4"]
+    main([*options, "--out", str(tmp_path / "whole.pt")])
+
+    press_ctrl_c_in_draw(monkeypatch, 19)  # a step draws twice, so this is in the tenth step
     with pytest.raises(SystemExit) as ended:
-        main(command)
-    assert str(ended.value).startswith("tinysedd: ") and message in str(ended.value)
-    assert "\n" not in str(ended.value)
-    assert set(os.listdir(tmp_path)) - set(before) <= {"digits.txt"}
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_said_so(checkpoint):
-    with pytest.raises(SystemExit, match="no GPU"):
-        main(["sample", "--checkpoint", checkpoint, "--device", "cuda"])
-
-
-def test_training_stopped_by_ctrl_c_and_resumed_ends_as_if_uninterrupted(tmp_path):
-    main([*TRAIN, "--steps", "200", "--out", str(tmp_path / "whole.pt")])
-
-    arguments = [*TRAIN, "--steps", "200", "--out", str(tmp_path / "model.pt")]
-    process = subprocess.Popen([sys.executable, "-m", "tinysedd", *arguments], stderr=subprocess.DEVNULL)
+        main([*options, "--out", str(tmp_path / "model.pt")])
     state = tmp_path / "model.train.pt"
-    while not state.exists() and process.poll() is None:  # it is there from the first validation, at step 10
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert ended.value.code == 130 and f"tinysedd train --resume {state}" in capsys.readouterr().out
+    assert read_state(state)["step"] == 10  # the step was finished
     assert load(tmp_path / "model.pt").length == 3  # the weights so far
+    assert "curve" not in notes(tmp_path / "model.pt")
 
     main(["train", "--resume", str(state)])
-    assert (tmp_path / "whole.pt").read_bytes() == (tmp_path / "model.pt").read_bytes()
     assert not state.exists()
-    whole, resumed = (json.loads((tmp_path / name).read_text()) for name in ("whole.json", "model.json"))
+    whole, resumed = (load(tmp_path / name).state_dict() for name in ("whole.pt", "model.pt"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    whole, resumed = (notes(tmp_path / name) for name in ("whole.pt", "model.pt"))
     assert [(p["step"], p["bound"]) for p in whole["curve"]] == [(p["step"], p["bound"]) for p in resumed["curve"]]
-    assert resumed["command"].endswith("model.pt")
+    assert resumed["command"].endswith("model.pt") and resumed["training"] == whole["training"]
+
+
+def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1) -> None:
+    """Send the signal of Ctrl-C to this process while Words draws for the so many-th time. It draws once before the
+    training, for the validation texts."""
+    sample, draws = Words.sample, iter(range(10_000))
+
+    def interrupted(self, n, generator=None):
+        if next(draws) == number:
+            for _ in range(presses):
+                os.kill(os.getpid(), signal.SIGINT)
+        return sample(self, n, generator)
+
+    monkeypatch.setattr(Words, "sample", interrupted)
+
+
+@pytest.mark.parametrize("step", [1, 15])
+def test_a_second_ctrl_c_interrupts_at_once_and_still_saves_the_weights(tmp_path, monkeypatch, capsys, step):
+    """In the first step, when there is no state yet to continue from, or later."""
+    press_ctrl_c_in_draw(monkeypatch, step, presses=2)
+    with pytest.raises(SystemExit) as ended:
+        main([*TRAIN, "--steps", "200", "--out", str(tmp_path / "model.pt")])
+    assert ended.value.code == 130 and load(tmp_path / "model.pt").length == 3
+    assert ("--resume" in capsys.readouterr().out) == (tmp_path / "model.train.pt").exists() == (step > 10)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_training_can_start_from_a_checkpoint(checkpoint, tmp_path):
     out = str(tmp_path / "further.pt")
-    options = "--steps 2 --batch 4 --late 2 --reference 9".split()
+    options = ["--steps", "2", "--batch", "4", "--late", "2", "--reference", "9", "--lr", ".001", "--ema-decay", ".9"]
     main(["train", "--start", checkpoint, *options, "--out", out])
-    story = json.loads((tmp_path / "further.json").read_text())
-    assert story["start"] == {"corpus": "fables"}
-    assert story["training"]["late"] == 2 and story["training"]["reference"] == 9
-    assert load(out).shape == load(checkpoint).shape
-    with pytest.raises(SystemExit, match="another alphabet|not in the alphabet"):
-        (tmp_path / "digits.txt").write_text("0123456789" * 200)
-        main(["train", "--corpus", str(tmp_path / "digits.txt"), "--start", checkpoint, "--steps", "2"])
+    story = notes(out)
+    assert story["start"] == {"corpus": "fables"} and story["late"] == 2 and story["reference"] == 9
+    assert story["training"]["lr"] == 0.001 and story["training"]["ema_decay"] == 0.9
+    assert load(out).config == load(checkpoint).config
+    (tmp_path / "digits.txt").write_text("0123456789" * 200)
+    error = error_of("train", "--corpus", str(tmp_path / "digits.txt"), "--start", checkpoint, "--steps", "2")
+    assert "not in the alphabet" in error
 
 
-def test_a_readers_own_text(tmp_path, capsys):
+def test_options_of_the_network_arrive(tmp_path):
+    options = ["--process", "uniform", "--neighbors", "1", "--bigrams", "7", "--no-token-shift", "--free-scores"]
+    main([*TRAIN, *options, "--steps", "1", "--out", str(tmp_path / "model.pt")])
+    config = FastConfig(1, 2, 16, free_scores=True, neighbors=1, bigrams=7, token_shift=False)
+    model = load(tmp_path / "model.pt")
+    assert model.config == config and model.process == tinysedd.Uniform(26)
+
+
+def test_a_text_of_ones_own(tmp_path, capsys):
     path = tmp_path / "poem.txt"
     path.write_text("Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.\n" * 60, encoding="utf-8")
-    options = ["--layers", "1", "--heads", "2", "--width", "16", "--length", "32", "--steps", "20"]
-    main(["train", "--corpus", str(path), *options, "--out", str(tmp_path / "poem.pt")])
+    main(["train", "--corpus", str(path), *SMALL, "--length", "32", "--steps", "5", "--out", str(tmp_path / "poem.pt")])
     assert f"sample --checkpoint {tmp_path / 'poem.pt'}" in capsys.readouterr().out
     main(["sample", "--checkpoint", str(tmp_path / "poem.pt"), "--prompt", "Zwölf", "--plain"])
     assert capsys.readouterr().out.startswith("Zwölf")
     assert load(tmp_path / "poem.pt").alphabet == Alphabet.of(path.read_text(encoding="utf-8"))
+
+
+def test_a_list_of_names(tmp_path, capsys):
+    """Trained with --lines; `evaluate` knows from the notes that the file has one text per line."""
+    path, out = tmp_path / "names.txt", str(tmp_path / "names.pt")
+    names = [f"{a}{b}{c}" for a in ("an", "be", "cor") for b in ("n", "l", "r", "d") for c in ("a", "ie", "o", "y")]
+    path.write_text("\n".join(names) + "\n\n")
+    main(["train", "--corpus", str(path), "--lines", *SMALL, "--steps", "3", "--out", out])
+    assert "texts of 6 characters, 12 different ones" in capsys.readouterr().out
+    main(["sample", "--checkpoint", out, "--count", "2", "--prompt", "be", "--plain"])
+    assert [line[:2] for line in capsys.readouterr().out.splitlines()] == ["be", "be"]
+    assert notes(out)["lines"] is True
+    main(["evaluate", "--checkpoint", out, "--json"])
+    assert json.loads(capsys.readouterr().out)["texts"] == 4  # a tenth of 48 lines
+    main(["evaluate", "--checkpoint", out, "--corpus", str(path), "--lines", "--texts", "2", "--json"])
+    assert json.loads(capsys.readouterr().out)["texts"] == 2
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("sample --checkpoint nowhere.pt", "nowhere.pt"),
+        ("sample --checkpoint MODEL --prompt 'the wölf'", "'ö' at position 5"),
+        (f"sample --checkpoint MODEL --prompt {'a' * 65}", "65 characters; there is room for 64"),
+        ("sample --checkpoint MODEL --steps -1", "at least 1"),
+        ("sample --checkpoint MODEL --save text.doc", ".gif, .png, .html, .txt"),
+        ("sample --checkpoint MODEL --save nowhere/x.gif", "no folder"),
+        ("evaluate --checkpoint MODEL --corpus words", "another alphabet"),
+        ("evaluate --checkpoint MODEL --corpus digits.txt", "'0' at position 0"),
+        ("train --corpus nowhere.txt", "cannot read nowhere.txt"),
+        ("train --corpus one.txt --lines", "at least 2 lines"),
+        ("train --steps 5 --minutes 1", "not both"),
+        ("train --steps 0", "above 0"),
+        ("train --corpus words --heads 5", "multiple"),
+        ("train --corpus words --bigrams -1", "0 or more"),
+        ("train --corpus words --late 0", "late must be above 0"),
+        ("train --corpus words --length 9", "leave the length out"),
+        ("train --corpus words --out nowhere/x.pt", "no folder"),
+        ("train --resume MODEL", ".train.pt"),
+        ("train --corpus words --start MODEL", "another alphabet"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(checkpoint, tmp_path, monkeypatch, command, message):
+    monkeypatch.chdir(tmp_path)
+    Path("digits.txt").write_text("0123456789" * 200)
+    Path("one.txt").write_text("one line\n")
+    error = error_of(*[checkpoint if word == "MODEL" else word for word in shlex.split(command)])
+    assert error.startswith("tinysedd: ") and message in error and "\n" not in error
+    assert sorted(os.listdir()) == ["digits.txt", "one.txt"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_missing_gpu_is_reported(checkpoint):
+    assert "no GPU" in error_of("sample", "--checkpoint", checkpoint, "--device", "cuda")

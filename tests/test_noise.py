@@ -1,4 +1,4 @@
-"""Schedules: total noise, its rate and its inverse belong together, and the ends are where the papers put them."""
+"""Schedules: total noise, its rate and its inverse agree, and the endpoints are those of the paper."""
 
 import math
 
@@ -7,11 +7,18 @@ import torch
 from torch.testing import assert_close
 
 from tinysedd.noise import Geometric, LogLinear
+from tinysedd.process import Absorbing, Uniform
 
 SCHEDULES = [LogLinear(), LogLinear(eps=0.3), Geometric(), Geometric(sigma_min=0.01, sigma_max=3.0)]
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
-# At t = 1 LogLinear subtracts (1 - eps) from 1: a rounding of 1e-16 weighs 1 / eps = 1000 times as much there.
+# Near t = 1 LogLinear subtracts (1 - eps) t from 1, which amplifies a rounding error of 1e-16 by 1 / eps = 1000.
 CLOSE = {"rtol": 1e-12, "atol": 0.0}
+
+
+def test_defaults_are_those_of_the_sedd_config():
+    assert LogLinear() == LogLinear(eps=1e-3)
+    assert Geometric() == Geometric(sigma_min=1e-4, sigma_max=20.0)
+    assert Absorbing(3).schedule == Uniform(3).schedule == LogLinear(eps=1e-3)
 
 
 @every_schedule
@@ -22,7 +29,7 @@ def test_rate_is_the_derivative_of_total(schedule):
 
 
 @every_schedule
-def test_noise_never_shrinks(schedule):
+def test_noise_always_increases(schedule):
     t = torch.linspace(0, 1, 101, dtype=torch.float64)
     assert (schedule.total(t).diff() > 0).all() and (schedule.rate(t) > 0).all()
 
@@ -36,7 +43,7 @@ def test_time_is_the_inverse_of_total(schedule):
 
 
 @pytest.mark.parametrize("eps", [1e-3, 0.3])
-def test_log_linear_hits_a_share_of_the_characters_that_grows_linearly(eps):
+def test_log_linear_hits_a_share_of_characters_that_grows_linearly(eps):
     schedule, t = LogLinear(eps), torch.linspace(0, 1, 11, dtype=torch.float64)
     assert_close(1 - torch.exp(-schedule.total(t)), (1 - eps) * t, rtol=0, atol=1e-15)
     assert schedule.total(0.0) == 0
@@ -53,7 +60,7 @@ def test_geometric_grows_by_equal_factors():
 
 @every_schedule
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
-def test_shape_and_precision_are_kept(schedule, shape):
+def test_shape_and_dtype_are_kept(schedule, shape):
     for dtype in (torch.float32, torch.float64):
         t = torch.full(shape, 0.5, dtype=dtype)
         for value in (schedule.total(t), schedule.rate(t), schedule.time(t)):
@@ -62,12 +69,12 @@ def test_shape_and_precision_are_kept(schedule, shape):
 
 
 @pytest.mark.parametrize("eps", [0, 1, -0.1, 1.5, math.nan])
-def test_log_linear_rejects_a_share_outside_0_to_1(eps):
+def test_log_linear_rejects_eps_outside_0_to_1(eps):
     with pytest.raises(ValueError, match="eps"):
         LogLinear(eps)
 
 
 @pytest.mark.parametrize("ends", [(0, 1), (-1, 1), (2, 1), (1, 1), (math.nan, 1), (1, math.nan)])
-def test_geometric_rejects_ends_that_do_not_rise(ends):
+def test_geometric_rejects_endpoints_that_do_not_increase(ends):
     with pytest.raises(ValueError, match="sigma_min"):
         Geometric(*ends)

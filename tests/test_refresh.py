@@ -1,4 +1,4 @@
-"""Storing a notebook: what it puts out, but no widgets; and nothing at all when a cell fails."""
+"""Saving a notebook with its outputs but without widgets, and leaving it unchanged if a cell fails."""
 
 from pathlib import Path
 
@@ -21,20 +21,22 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def test_widgets_are_left_out_and_what_stands_in_for_them_is_kept(tmp_path):
+@pytest.mark.slow  # starts a kernel
+def test_widgets_are_dropped_and_their_still_pictures_are_kept(tmp_path):
     path = notebook(tmp_path / "a.ipynb", "print(1)\n2", WIDGET, EXPLORER)
     refresh.main([str(path)])
-    stored = nbformat.read(path, as_version=4)
-    printed, widget, explorer = (cell.outputs for cell in stored.cells)
+    saved = nbformat.read(path, as_version=4)
+    printed, widget, explorer = (cell.outputs for cell in saved.cells)
     assert [output.output_type for output in printed] == ["stream", "execute_result"]
     assert widget == []
     assert set(explorer[0].data) == {"image/png", "text/plain"}
-    assert [cell.execution_count for cell in stored.cells] == [1, 2, 3]
-    assert stored.metadata == refresh.METADATA
+    assert [cell.execution_count for cell in saved.cells] == [1, 2, 3]
+    assert saved.metadata == refresh.METADATA
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_cell_that_fails_leaves_the_file_as_it_was(tmp_path):
+@pytest.mark.slow  # starts a kernel
+def test_a_failing_cell_leaves_the_file_unchanged(tmp_path):
     path = notebook(tmp_path / "a.ipynb", "print(1)", "1 / 0")
     before = path.read_bytes()
     with pytest.raises(SystemExit, match="ZeroDivisionError"):

@@ -167,10 +167,10 @@ def sample(args: argparse.Namespace) -> None:
 
     import tinysedd
     from tinysedd.show import play, save
-    from tinysedd.show.export import checked
+    from tinysedd.show.export import check_path
 
     if args.save:
-        checked(args.save)
+        check_path(args.save)
     model = tinysedd.load(args.checkpoint, _device(args))
     generator = torch.Generator()
     generator.seed() if args.seed is None else generator.manual_seed(args.seed)

@@ -1,4 +1,4 @@
-"""What all parts measure with: settings, lines of the table, clocks, child processes, and what the machine can do."""
+"""Shared by all parts: settings, rows of the table, timers, child processes, and the speed of the machine."""
 
 import json
 import math
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line asks for. text: what is in --text, or None. minutes: of each training of `quality`."""
+    """The options of the command line. text: the content of --text. minutes: training time of each contestant of
+    `quality`."""
 
     out: Path
     seeds: int = 3
@@ -32,20 +33,21 @@ class Settings:
     text: str | None = None
 
     def corpus(self, length: int) -> Corpus:
-        """The text in blocks; its last tenth is for validation."""
+        """The text in blocks; its last tenth is held out."""
         return Corpus.from_text(self.text, length)
 
     def file(self, name: str) -> Path:
-        """A file in the folder of results. What --quick makes has a name of its own, lest it replace a measurement."""
+        """A file in the results folder. With --quick it gets another name, so it never replaces a real result."""
         path = self.out / name
         return path.with_suffix(f".quick{path.suffix}") if self.quick else path
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what was measured, in which unit, for each seed, and what it should be.
+    """A row of the table: what was measured, its unit, and its target.
 
-    measured None: it could not be, and the note says why. each: a value a seed; empty for what has a single value.
+    measured  None if it could not be measured; the note says why
+    each      one value per seed; empty for a single measurement
     """
 
     what: str
@@ -58,22 +60,23 @@ class Row:
 
     @classmethod
     def over(cls, what: str, each: list[float], unit: str = "", **target) -> "Row":
-        """The mean of one value a seed."""
+        """The mean over seeds."""
         return cls(what, statistics.fmean(each), unit, each, **target)
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over seeds; None for fewer than two."""
+        """Standard deviation over seeds; None for fewer than two seeds."""
         return statistics.stdev(self.each) if len(self.each) > 1 else None
 
     @property
     def target(self) -> str:
+        """The target in words; empty if there is none."""
         bounds = [("<=", self.at_most), (">=", self.at_least)]
         return " ".join(f"{sign} {value:g}" for sign, value in bounds if value is not None)
 
     @property
     def reached(self) -> str:
-        """yes, no, or nothing where there is no target."""
+        """yes, no, or empty if there is no target."""
         if not self.target:
             return ""
         low = -math.inf if self.at_least is None else self.at_least
@@ -85,18 +88,18 @@ class Row:
         return asdict(self) | {"spread": self.spread, "target": self.target, "reached": self.reached}
 
 
-def number(value: float, figures: int = 4) -> str:
-    """As people write it, with so many figures that count."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{figures}g}"
+def format_number(value: float, digits: int = 4) -> str:
+    """A number with so many significant digits, or with thousands separators."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def announce(what: str) -> None:
-    """Say what comes next, above any progress bar."""
+    """Print a line above any progress bar."""
     tqdm.write(what, file=sys.stderr)
 
 
 def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Wall time of a call, the median over repeats; one more before them goes uncounted."""
+    """Median wall time of a call over `repeats`, after one warm-up call."""
     work()
     seconds = []
     for _ in range(repeats):
@@ -108,16 +111,16 @@ def median_seconds(work: Callable[[], object], repeats: int) -> float:
 
 @dataclass(frozen=True)
 class Child:
-    """A process that has ended: its wall time, its largest resident memory (getrusage), what it printed."""
+    """A finished process: its wall time, its peak resident memory (from getrusage), and its output."""
 
     seconds: float
     peak_bytes: int
     output: str
 
 
-# Linux passes a process's largest memory on to what it turns into by exec: started straight from here, a child would
-# seem at least as large as this process. So a small one stands between, which also keeps its own start off the clock.
-_BETWEEN = """
+# On Linux a process keeps its peak memory when it calls exec, so a child of this process would seem at least as large as
+# this process. A small launcher in between avoids that and keeps its own start-up time out of the measurement.
+_LAUNCHER = """
 import json, resource, subprocess, sys, time
 started = time.perf_counter()
 child = subprocess.run(sys.argv[1:], capture_output=True, text=True, encoding="utf-8", errors="replace")
@@ -128,11 +131,11 @@ print(json.dumps([seconds, peak, child.stdout, child.stderr, child.returncode]))
 
 
 def run_python(*arguments: str) -> Child:
-    """Run this Python, with the tinysedd of this checkout. RuntimeError, with its last line, where it fails."""
+    """Run this Python with the tinysedd of this checkout. RuntimeError with the last line of its output if it fails."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-S", "-c", _BETWEEN, sys.executable, *arguments]
-    between = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    seconds, peak, output, errors, code = json.loads(between.stdout)
+    command = [sys.executable, "-S", "-c", _LAUNCHER, sys.executable, *arguments]
+    launcher = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    seconds, peak, output, errors, code = json.loads(launcher.stdout)
     if code:
         raise RuntimeError(
             f"python {' '.join(arguments)[:80]} failed: {(errors.strip() or str(code)).splitlines()[-1]}"
@@ -141,22 +144,22 @@ def run_python(*arguments: str) -> Child:
 
 
 def matrix_rate(dtype: torch.dtype, seconds: float = 0.5) -> float:
-    """FLOP/s of a (2048, 128) @ (128, 512) product, the first of a block's perceptron: the mean over `seconds`.
+    """Mean FLOP/s over `seconds` of a (2048, 128) @ (128, 512) matmul, like the first one of an MLP.
 
-    The mean, not the best: what else runs on the machine slows a training too.
+    The mean and not the best, because other processes on the machine slow training down too.
     """
     a, b = torch.randn(2048, 128, dtype=dtype), torch.randn(128, 512, dtype=dtype)
     products, started = -1, time.perf_counter()
     while products < 1 or time.perf_counter() - started < seconds:
         a @ b
         products += 1
-        if products == 0:  # the first goes uncounted
+        if products == 0:  # the first one is a warm-up
             started = time.perf_counter()
     return products * 2 * 2048 * 128 * 512 / (time.perf_counter() - started)
 
 
 def machine() -> dict:
-    """What the numbers were measured on. matrix rates in FLOP/s; load: of the last minute, before we began."""
+    """A description of the machine. Matrix rates are in FLOP/s; load is that of the minute before."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),

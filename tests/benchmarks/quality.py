@@ -1,6 +1,6 @@
-"""How the bound falls with the time of training: SEDD with masks, SEDD with random characters, and a GPT.
+"""How the bound falls with training time, for SEDD with masks, SEDD with random characters, and a GPT.
 
-All three have the default shape, and are trained by the same `fit` with the same optimizer.
+All three are a `FastTransformer` of the default size, trained by the same `fit` with the same optimizer.
 """
 
 import math
@@ -11,31 +11,32 @@ import torch
 from likelihood import LENGTH, OURS, judge
 from measure import Row, Settings, announce
 
-from tinysedd import Absorbing, Config, Training, Transformer, Uniform, fit
+from tinysedd import Absorbing, Training, Uniform, fit
+from tinysedd.fast.model import FastConfig, FastTransformer
 
 CONTESTANTS = {
-    "absorbing": ("SEDD, masks", Absorbing, Config()),
-    "uniform": ("SEDD, random characters", Uniform, Config()),
-    "ar": ("autoregressive", Absorbing, Config(causal=True)),
+    "absorbing": ("SEDD, masks", Absorbing, FastConfig()),
+    "uniform": ("SEDD, random characters", Uniform, FastConfig()),
+    "ar": ("autoregressive", Absorbing, FastConfig(causal=True)),
 }
 
 
 def measure(settings: Settings) -> Iterator[dict]:
-    """The contestants in turn, for each seed; yields after each training. Bounds in nats per character."""
+    """Trains the contestants in turn for each seed; yields after each one. Bounds are in nats per character."""
     corpus, curves = settings.corpus(LENGTH), []
     minutes, validate = (0.03, 3) if settings.quick else (settings.minutes, 60)
     for seed in range(settings.seeds):
-        for name, (label, kind, shape) in CONTESTANTS.items():
+        for name, (label, kind, config) in CONTESTANTS.items():
             announce(f"quality, seed {seed}: {label}, {minutes:g} minutes")
             torch.manual_seed(seed)
-            model = Transformer(kind(len(corpus.alphabet)), shape, corpus.alphabet, corpus.length)
+            model = FastTransformer(kind(len(corpus.alphabet)), config, corpus.alphabet, corpus.length)
             training = Training(steps=None, minutes=minutes, validate=validate, seed=seed, **OURS)
             points = fit(model, corpus, training)
             judged = judge(model, corpus.validation, settings.quick)
             parameters = sum(p.numel() for p in model.parameters())
             result = {"contestant": name, "seed": seed, "parameters": parameters, "judged": asdict(judged)}
             curves.append(result | {"curve": [asdict(point) for point in points]})
-            yield {"minutes": minutes, "even_guess": math.log(len(corpus.alphabet)), "curves": curves}
+            yield {"minutes": minutes, "uniform_guess": math.log(len(corpus.alphabet)), "curves": curves}
 
 
 def rows(values: dict) -> list[Row]:

@@ -1,15 +1,14 @@
-"""The benchmarks: what tinysedd promises, measured on this machine.
+"""The benchmarks: the claims that tinysedd makes, measured on this machine.
 
     python tests/benchmarks/run.py likelihood sampling worlds small growth --text tinyshakespeare.txt --out benchmarks/
 
-Each part leaves a .json and a .png in the folder of results, and its lines in the table at the end. What is compared
-was measured in the same run, contestants in turn, for a machine's speed drifts: trust ratios more than seconds.
+Each part writes a .json and a .png to the results folder and adds rows to the table at the end. Contestants that are
+compared run in turn, in the same run, because the speed of a machine drifts: trust ratios more than seconds.
 """
 
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,14 +23,19 @@ import quality
 import sampling
 import small
 import worlds
-from measure import Row, Settings, announce, machine, number
+from measure import Row, Settings, announce, format_number, machine
 
 from tinysedd import load_corpus
+from tinysedd.files import write_atomically
 
 
 @dataclass(frozen=True)
 class Part:
-    """measure gives its plain values again and again, more of them each time; rows and draw tell what they say."""
+    """A part of the benchmarks.
+
+    measure     yields its results so far, as plain values, again and again
+    rows, draw  turn them into rows of the table and into a plot
+    """
 
     measure: Callable[[Settings], Iterator[dict]]
     rows: Callable[[dict], list[Row]]
@@ -48,8 +52,8 @@ PARTS = {
     "quality": Part(quality.measure, quality.rows, plots.quality, needs_text=True),
     "tune": Part(likelihood.tune, likelihood.tune_rows, plots.tune, needs_text=True),
 }
-LEAST = 100_000  # characters of a text: its last tenth is then more than 100 blocks to validate on
-USUAL = [name for name in PARTS if name not in ("quality", "tune")]
+MIN_CHARACTERS = 100_000  # the last tenth of the text is then more than 100 validation blocks
+DEFAULT_PARTS = [name for name in PARTS if name not in ("quality", "tune")]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,12 +61,12 @@ def parser() -> argparse.ArgumentParser:
         prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = top.add_argument
-    add("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all but quality and tune)")
-    add("--text", type=Path, help="a UTF-8 text file, for likelihood, quality and tune; its last tenth validates")
-    add("--seeds", type=int, help="how often all is done, each time with another seed (default: 3; of --quick 1)")
-    add("--out", type=Path, default=Path("benchmarks"), help="folder of results (default: benchmarks)")
-    add("--minutes", type=float, default=15.0, help="of each training of quality (default: 15)")
-    add("--compile", action="store_true", help="growth: also under torch.compile, which needs a C++ compiler")
+    add("parts", nargs="*", help=f"some of {', '.join(PARTS)} (default: all except quality and tune)")
+    add("--text", type=Path, help="UTF-8 text file for likelihood, quality and tune; its last tenth is held out")
+    add("--seeds", type=int, help="repetitions, each with its own seed (default: 3; with --quick 1)")
+    add("--out", type=Path, default=Path("benchmarks"), help="results folder (default: benchmarks)")
+    add("--minutes", type=float, default=15.0, help="training time of each contestant of quality (default: 15)")
+    add("--compile", action="store_true", help="growth: also measure torch.compile, which needs a C++ compiler")
     add("--quick", action="store_true", help="tiny settings, to try the code; the numbers mean nothing")
     return top
 
@@ -70,10 +74,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     try:
-        stopped, errors = _run(args.parts or USUAL, *_settings(args))
+        stopped, errors = _run(args.parts or DEFAULT_PARTS, *_settings(args))
     except (ValueError, OSError) as error:
         sys.exit(f"benchmarks: {error}")
-    except KeyboardInterrupt:  # before the first part
+    except KeyboardInterrupt:  # while the machine is measured
         stopped, errors = True, []
     if errors:
         sys.exit("\n".join(f"benchmarks: {error}" for error in errors))
@@ -82,36 +86,36 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _settings(args: argparse.Namespace) -> tuple[Settings, dict | None]:
-    """The settings and what to call the text, or ValueError that says what to mend; before anything takes its hours."""
-    names, seeds = args.parts or USUAL, (1 if args.quick else 3) if args.seeds is None else args.seeds
+    """The settings and a description of the text. ValueError says what to fix, before anything slow begins."""
+    names, seeds = args.parts or DEFAULT_PARTS, (1 if args.quick else 3) if args.seeds is None else args.seeds
     if unknown := [name for name in names if name not in PARTS]:
-        raise ValueError(f"there is no part {unknown[0]!r}: take some of {', '.join(PARTS)}")
+        raise ValueError(f"there is no part {unknown[0]!r}: choose from {', '.join(PARTS)}")
     if seeds < 1 or args.minutes <= 0:
         raise ValueError("--seeds must be at least 1 and --minutes above 0")
     needing = [name for name in names if PARTS[name].needs_text]
     if needing and args.text is None:
         others = [name for name in names if name not in needing] or ["worlds"]
-        raise ValueError(
-            f"{', '.join(needing)} cannot do without a text: add --text FILE, or name only {' '.join(others)}"
-        )
+        raise ValueError(f"{', '.join(needing)} need a text: add --text FILE, or run only {' '.join(others)}")
     text = _read(args.text) if needing else None
     if "sampling" in names:
-        load_corpus("shakespeare")
+        load_corpus("shakespeare")  # ValueError if it is missing
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"cannot make the folder {args.out}: {error.strerror}; name another with --out") from None
+        raise ValueError(f"cannot create the folder {args.out}: {error.strerror}; choose another with --out") from None
     settings = Settings(args.out, seeds, args.quick, args.minutes, args.compile, text)
     if text is None:
         return settings, None
-    if len(text) < LEAST:
-        raise ValueError(f"{args.text} has {len(text):,} characters; a measurement needs {LEAST:,}, better a million")
+    if len(text) < MIN_CHARACTERS:
+        raise ValueError(
+            f"{args.text} has {len(text):,} characters; use a text of at least {MIN_CHARACTERS:,}, better a million"
+        )
     digest = hashlib.sha256(text.encode()).hexdigest()
     return settings, {"name": args.text.name, "characters": len(text), "sha256": digest}
 
 
 def _read(path: Path) -> str:
-    hint = "give a UTF-8 text file of a million characters or so, as tiny Shakespeare is, with --text FILE"
+    hint = "pass a UTF-8 text file of about a million characters, such as tiny Shakespeare, with --text FILE"
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -121,8 +125,8 @@ def _read(path: Path) -> str:
 
 
 def _run(names: list[str], settings: Settings, text: dict | None) -> tuple[bool, list[str]]:
-    """Do the parts, keep what they give, print the table. Whether Ctrl-C came before the end, and what went wrong."""
-    announce("benchmarks: looking at the machine")
+    """Run the parts, store their results, print the table. Returns whether Ctrl-C stopped it, and the errors."""
+    announce("benchmarks: measuring the machine")
     head = {"quick": settings.quick, "machine": machine(), "seeds": settings.seeds, "text": text}
     table, errors, stopped = {}, [], False
     for name in dict.fromkeys(names):
@@ -132,41 +136,34 @@ def _run(names: list[str], settings: Settings, text: dict | None) -> tuple[bool,
             table[name] = PARTS[name].rows(values)
             lines = [row.plain() for row in table[name]]
             result = head | {"part": name, "finished": finished, "rows": lines, "values": values}
-            _write(settings.file(f"{name}.json"), json.dumps(result, indent=1) + "\n")
+            write_atomically(settings.file(f"{name}.json"), (json.dumps(result, indent=1) + "\n").encode())
 
         try:
             for values in part.measure(settings):
                 keep(values, finished=False)
             keep(values, finished=True)
-        except (ValueError, OSError, RuntimeError) as error:  # the other parts can still be measured
+        except (ValueError, OSError, RuntimeError) as error:  # the other parts can still run
             errors.append(f"{name}: {error}")
         except KeyboardInterrupt:
             stopped = True
         if values is not None:
             part.draw(values, settings.file(f"{name}.png"), settings.quick)
         if stopped:
-            announce(f"benchmarks: stopped during {name}; what was measured before is kept in {settings.out}")
+            announce(f"benchmarks: stopped during {name}; the results so far are in {settings.out}")
             break
     if table:
         print(_table(table, head))
     return stopped, errors
 
 
-def _write(path: Path, content: str) -> None:
-    """All or nothing: a half-written file never stands where a whole one is looked for."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def _table(table: dict[str, list[Row]], head: dict) -> str:
-    """The lines of all parts, as a table in Markdown whose columns are even in a terminal too."""
+    """The rows of all parts as a Markdown table, with columns that are aligned in a terminal too."""
     lines = [("part", "what", "measured", "unit", "spread", "each seed", "target", "reached", "note")]
     for name, rows in table.items():
         for row in rows:
-            few = " ".join(map(number, row.each)) if 1 < len(row.each) <= 3 else ""
-            spread = "" if row.spread is None else f"± {number(row.spread)}"
-            measured = "not measured" if row.measured is None else number(row.measured)
+            few = " ".join(map(format_number, row.each)) if 1 < len(row.each) <= 3 else ""
+            spread = "" if row.spread is None else f"± {format_number(row.spread)}"
+            measured = "not measured" if row.measured is None else format_number(row.measured)
             lines.append((name, row.what, measured, row.unit, spread, few, row.target, row.reached, row.note))
     widths = [max(map(len, column)) for column in zip(*lines)]
     lines.insert(1, tuple("-" * width for width in widths))
@@ -174,7 +171,7 @@ def _table(table: dict[str, list[Row]], head: dict) -> str:
     m = head["machine"]
     on = (
         f"{m['cpu']}, {m['cores']} cores, {m['threads']} threads, load {m['load']} at the start; torch {m['torch']}; "
-        f"matrix products at {m['matrix_rate_float32'] / 1e9:.0f} GFLOP/s in float32, "
+        f"matmuls at {m['matrix_rate_float32'] / 1e9:.0f} GFLOP/s in float32, "
         f"{m['matrix_rate_bfloat16'] / 1e9:.0f} in bfloat16; {head['seeds']} seeds."
     )
     quick = ["QUICK: tiny settings, to try the code. These numbers mean nothing.", ""] if head["quick"] else []

@@ -1,4 +1,4 @@
-"""Small is: an import that costs little above torch's, a sample at once, a training that fits in a gigabyte."""
+"""Small means: importing costs little more than torch, a sample appears at once, training fits in a gigabyte."""
 
 import statistics
 import tempfile
@@ -10,7 +10,6 @@ from measure import Row, Settings, median_seconds, run_python
 from tqdm.auto import tqdm
 
 from tinysedd import load, sample
-from tinysedd.sampling import best_sampler
 
 COMMANDS = {
     "torch": ("-c", "import torch"),
@@ -20,18 +19,17 @@ COMMANDS = {
 
 
 def measure(settings: Settings) -> Iterator[dict]:
-    """The commands in turn, at least five times, in seconds; then a training a seed, its peak in bytes."""
+    """Times the commands in turn, at least five times; then measures the peak memory of one training per seed."""
     repeats = 1 if settings.quick else max(5, settings.seeds)
     values = {name: [] for name in [*COMMANDS, "sampling", "peak_bytes"]}
     model = load("fables")
 
-    def write() -> None:  # what the cold start does once it is warm
-        generator, sampler = torch.Generator().manual_seed(1), best_sampler(model.process)
-        sample(model, model.process, steps=model.length, sampler=sampler, generator=generator)
+    def write() -> None:  # what the cold start does after its imports
+        sample(model, model.process, steps=model.length, generator=torch.Generator().manual_seed(1))
 
     if not settings.quick:
         for command in COMMANDS.values():
-            run_python(*command)  # uncounted: the first finds its files on the disk, the others in memory
+            run_python(*command)  # warm-up: the first run reads its files from the disk, later ones from memory
     for _ in tqdm(range(repeats), desc="small: imports, cold start"):
         for name, command in COMMANDS.items():
             values[name].append(run_python(*command).seconds)

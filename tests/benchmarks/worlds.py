@@ -1,4 +1,4 @@
-"""How fast the truth is: exact posteriors of fables, and the table of all scores of three-letter words."""
+"""How fast the exact answers are: posteriors of fables, and the table of all scores of three-letter words."""
 
 from collections.abc import Iterator
 
@@ -20,9 +20,11 @@ def measure(settings: Settings) -> Iterator[dict]:
     for seed in tqdm(range(settings.seeds), desc="worlds"):
         for kind in PROCESSES:
             process, generator = kind(len(fables.alphabet)), torch.Generator().manual_seed(seed)
-            sigma = -torch.log1p(-(torch.arange(lines, dtype=torch.float64) + 0.5) / lines)  # all shares hit, evenly
+            sigma = -torch.log1p(
+                -(torch.arange(lines, dtype=torch.float64) + 0.5) / lines
+            )  # every share of hit characters, evenly
             x, oracle = process.perturb(fables.sample(lines, generator), sigma, generator), fables.score(process)
-            seconds = median_seconds(lambda: oracle.log_posterior(x, sigma), repeats)  # noqa: B023, called at once
+            seconds = median_seconds(lambda: oracle.log_posterior(x, sigma), repeats)  # noqa: B023, called immediately
             _add(values["posterior"], kind, seed, seconds)
 
             process = kind(len(words.alphabet))

@@ -1,1 +1,1 @@
-"""The course in a browser. A package, so that the browser and JupyterLab end with its last test."""
+"""The course in a browser. This is a package so that the browser and JupyterLab stop after its last test."""

@@ -1,6 +1,6 @@
-"""A browser, and JupyterLab in it: one of each for all tests here. A notebook is opened and run once.
+"""A browser and a JupyterLab server, shared by all tests here. Each notebook is opened and run once.
 
-JupyterLab works on a copy of the notebooks and with settings of its own. The browser finds nothing but this machine.
+JupyterLab works on a copy of the notebooks with temporary settings. The browser can reach only this machine.
 """
 
 import json
@@ -17,10 +17,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync""".split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-PLACES = {
+FOLDERS = {
     "JUPYTER_CONFIG_DIR": "config",
     "JUPYTER_DATA_DIR": "data",
     "JUPYTER_RUNTIME_DIR": "runtime",
@@ -28,26 +35,28 @@ PLACES = {
     "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     "IPYTHONDIR": "ipython",
 }
-NEWS = "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+NOTIFICATIONS = "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
 
-# JupyterLab shows errors as it shows what goes to stderr.
+# JupyterLab displays a traceback as stderr output.
 ERROR = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]'
-# Whether each code cell has the number of a run; or one has failed, and those after it will not run.
+# Whether every code cell has an execution number, or a cell has failed, after which the others do not run.
 FINISHED = """(error) => document.querySelector(error)
     || [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].every((cell) => /\\d/.test(cell.textContent))"""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects tests by their marks
 def pytest_collection_modifyitems(items):
-    """Where two tests run at a time, those here stay together, for they share the server."""
+    """All tests here are slow. With pytest-xdist they stay in one worker, because they share the server."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="package")
 def tab():
-    """tab(url) -> Page: a new tab, of a reader who has asked for reduced motion."""
-    from .needs import CHROMIUM, sync_playwright  # here, for what is missing shall skip tests and not the conftest
+    """tab(url) -> Page: a new tab, for a reader who prefers reduced motion."""
+    from .needs import CHROMIUM, sync_playwright  # imported here, so that a missing tool skips tests
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, OFFLINE])
@@ -65,15 +74,15 @@ def tab():
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory):
-    """JupyterLab on a free port, over a copy of the notebooks in which no cell has been run: what it says of itself."""
+    """JupyterLab on a free port, with a copy of the notebooks in which no cell has run. Returns its URL and token."""
     from .needs import missing
 
     if find_spec("jupyterlab") is None:
         missing("jupyterlab")
-    import_module("matplotlib.font_manager")  # which complains on a machine where it is new and slow; not in a notebook
+    import_module("matplotlib.font_manager")  # builds its cache here, else its warning may end up in a notebook
     home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
-    (home / NEWS).parent.mkdir(parents=True)
-    (home / NEWS).write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    (home / NOTIFICATIONS).parent.mkdir(parents=True)
+    (home / NOTIFICATIONS).write_text('{"fetchNews": "false", "checkForUpdates": false}')
     (notebooks / "exercises").mkdir()
     for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks").glob("exercises/*.ipynb")]:
         notebook = json.loads(path.read_text("utf-8"))
@@ -86,17 +95,17 @@ def server(tmp_path_factory):
     with open(home / "log", "w") as log:
         process = subprocess.Popen(
             [*command, "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"],
-            env=os.environ | {name: str(home / place) for name, place in PLACES.items()},
+            env=os.environ | {name: str(home / folder) for name, folder in FOLDERS.items()},
             stdout=log,
             stderr=log,
         )
 
-    def facts() -> str | None:
+    def server_info() -> str | None:
         assert process.poll() is None, (home / "log").read_text()
         return next((path.read_text() for path in (home / "runtime").glob("jpserver-*.json")), None)
 
     try:
-        yield json.loads(wait_for(facts, "JupyterLab"))
+        yield json.loads(wait_for(server_info, "JupyterLab"))
     finally:
         process.terminate()
         process.wait(60)
@@ -104,19 +113,19 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def opened(server, tab):
-    """opened("exercises/03_forward_noising") -> Page: that notebook in JupyterLab, its kernel ready for a cell."""
+    """opened("exercises/03_forward_noising") -> Page: that notebook in JupyterLab, with its kernel ready."""
 
     def open_notebook(name: str):
         url, path, workspace = server["url"], f"{name}.ipynb", name.replace("/", "-")
         page = tab(f"{url}lab/workspaces/{workspace}/tree/{path}?token={server['token']}")
 
-        def listening() -> bool:
-            """Whether the kernel has started and the page is connected to it: else "Run All Cells" runs none."""
+        def kernel_ready() -> bool:
+            """Whether the kernel is idle and the page is connected to it. Before that, "Run All Cells" does nothing."""
             answer = page.request.get(f"{url}api/sessions", headers={"Authorization": f"token {server['token']}"})
             kernels = [session["kernel"] for session in answer.json() if session["path"] == path]
             return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels)
 
-        wait_for(listening, f"the kernel of {path}")
+        wait_for(kernel_ready, f"the kernel of {path}")
         return page
 
     return open_notebook
@@ -124,7 +133,7 @@ def opened(server, tab):
 
 @pytest.fixture(scope="package")
 def lab(opened):
-    """lab("00_first_look") -> Page: that notebook in JupyterLab, all cells run."""
+    """lab("00_first_look") -> Page: that notebook in JupyterLab, after all its cells have run."""
 
     @cache
     def run(name: str):
@@ -139,19 +148,19 @@ def lab(opened):
 
 @pytest.fixture(scope="package")
 def exported(tab, tmp_path_factory):
-    """A notebook exported to HTML, opened as a file some seconds ago: no kernel, no server, no network."""
+    """A notebook exported to HTML, opened as a file a few seconds ago: no kernel, no server, no network."""
     folder, name = tmp_path_factory.mktemp("exported"), "00_first_look"
     notebook = ROOT / f"notebooks/{name}.ipynb"
     _python("nbconvert", "--to", "html", "--output-dir", str(folder), str(notebook))
-    return _later(tab((folder / f"{name}.html").as_uri()))
+    return _wait(tab((folder / f"{name}.html").as_uri()))
 
 
 @pytest.fixture(scope="package")
 def saved(tab, tmp_path_factory):
-    """A page that the command wrote, opened as a file some seconds ago."""
+    """A page written by `python -m tinysedd sample`, opened as a file a few seconds ago."""
     path = tmp_path_factory.mktemp("saved") / "x.html"
     _python("tinysedd", "sample", "--sampler", "first_hitting", "--seed", "1", "--save", str(path))
-    return _later(tab(path.as_uri()))
+    return _wait(tab(path.as_uri()))
 
 
 def _python(module: str, *options: str):
@@ -159,15 +168,15 @@ def _python(module: str, *options: str):
     assert run.returncode == 0, run.stderr
 
 
-def _later(page):
-    page.clock.run_for(3_000)  # milliseconds, in which what plays by itself would not have come to its end
+def _wait(page):
+    page.clock.run_for(3_000)  # milliseconds: anything that plays by itself would be under way
     return page
 
 
-def wait_for(what: Callable, name: str, seconds: float = 120):
-    """What the function gives, as soon as that is something."""
+def wait_for(poll: Callable, name: str, seconds: float = 120):
+    """The result of the function as soon as it is true. Fails after so many seconds."""
     end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, f"waited {seconds} s for {name}, in vain"
+    while not (result := poll()):
+        assert time.monotonic() < end, f"{name} was not ready within {seconds} s"
         time.sleep(0.1)
-    return found
+    return result

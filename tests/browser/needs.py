@@ -1,4 +1,4 @@
-"""What these tests need beside requirements.txt: Debian's chromium, and playwright to drive it."""
+"""What these tests need in addition to requirements.txt: Debian's chromium, and playwright to control it."""
 
 import os
 import shutil
@@ -6,11 +6,11 @@ from typing import NoReturn
 
 import pytest
 
-HOW = "to run the tests in a browser: apt-get install chromium; pip install -r requirements.txt playwright"
+HOW = "to run the browser tests: apt-get install chromium; pip install -r requirements.txt playwright"
 
 
 def missing(what: str) -> NoReturn:
-    """Skip, and say why; but fail where all of it has to be there."""
+    """Skip the tests and say why. In CI, where everything must be installed, fail instead."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing; {HOW}")
     pytest.skip(f"{what} is missing; {HOW}", allow_module_level=True)
@@ -22,6 +22,6 @@ try:
 except ImportError:
     missing("playwright")
 
-expect.set_options(timeout=20_000)  # milliseconds, for a machine that is busy
+expect.set_options(timeout=20_000)  # milliseconds; long, for a busy machine
 
 __all__ = ["CHROMIUM", "Locator", "Page", "expect", "missing", "sync_playwright"]

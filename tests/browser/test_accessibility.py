@@ -1,12 +1,12 @@
-"""What a reader uses or looks at has a name for those who do not see it, and nothing moves by itself."""
+"""Every control and picture has an accessible name, and nothing moves by itself."""
 
 import pytest
 
 from .test_lab import NOTEBOOKS
 
-# Left out: pictures that a cell puts out as a PNG. JupyterLab and nbconvert do not show their alt text.
+# Left out: PNG outputs of cells, because JupyterLab and nbconvert drop their alt text.
 NAMELESS = """() => {
-  const find = (what) => [...document.querySelectorAll(what)]
+  const find = (selector) => [...document.querySelectorAll(selector)]
     .filter((element) => element.closest(".jp-OutputArea-output, .tinysedd-player") && element.checkVisibility());
   const named = (element) => element.ariaLabel || element.title || element.labels?.length;
   return [
@@ -22,7 +22,7 @@ MOVING = """() => document.getAnimations().map((animation) => animation.effect.t
 
 
 @pytest.mark.parametrize("place", [*NOTEBOOKS, "exported", "saved"])
-def test_everything_has_a_name_and_nothing_moves(place, request):
+def test_everything_has_an_accessible_name_and_nothing_moves(place, request):
     page = request.getfixturevalue("lab")(place) if place in NOTEBOOKS else request.getfixturevalue(place)
     assert page.locator("button:visible").count() > 0
     assert page.evaluate(NAMELESS) == []

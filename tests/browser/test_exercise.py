@@ -1,4 +1,4 @@
-"""A student's way through an exercise in JupyterLab: a wrong answer, its diagnosis, the right one, and its use."""
+"""A student works on an exercise in JupyterLab: a wrong answer, its diagnosis, the right answer, and its use."""
 
 import re
 from base64 import b64decode
@@ -8,7 +8,7 @@ import pytest
 from .conftest import ERROR
 from .needs import Locator, Page, expect
 
-# Typed line by line; the editor indents. The film of exercise 4 needs the schedule of exercise 3.
+# Typed line by line; the editor indents. The animation in exercise 4 needs the schedule from exercise 3.
 SCHEDULE = """def log_linear(t, eps):
 u = 1 - (1 - eps) * t
 return -torch.log(u), (1 - eps) / u"""
@@ -20,24 +20,24 @@ WRONG, RIGHT = MASKS.format(p="sigma[:, None]"), MASKS.format(p="1 - torch.exp(-
 
 
 class Exercises:
-    """A notebook of exercises, whose cells are run one by one."""
+    """A notebook of exercises whose cells run one by one."""
 
     def __init__(self, page: Page):
         self.page, self.runs = page, 0
 
     def cell(self, source: str) -> Locator:
-        """The code cell in which this stands."""
+        """The code cell that contains this source."""
         return self.page.locator(".jp-CodeCell").filter(has=self.page.locator(".cm-content", has_text=source))
 
     def type(self, source: str):
-        """In place of all that stands in the cell which begins as this does."""
+        """Replace the cell that contains the first line of this source."""
         first, _ = source.split("\n", 1)
         self.cell(first).locator(".cm-content").click()
         self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.type(source)
 
     def run(self, source: str) -> Locator:
-        """Shift+Enter in the cell in which this stands; what it puts out, when it has run."""
+        """Press Shift+Enter in the cell that contains this source. Returns its output when it has run."""
         self.cell(source).locator(".cm-content").press("Shift+Enter")
         self.runs += 1
         expect(self.cell(source).locator(".jp-InputPrompt")).to_have_text(f"[{self.runs}]:")
@@ -46,7 +46,7 @@ class Exercises:
 
 @pytest.fixture(scope="module")
 def exercises(opened) -> Exercises:
-    """The exercises of notebook 03, with the imports and exercise 3 done."""
+    """The exercises of notebook 03 with the imports and exercise 3 already done."""
     exercises = Exercises(opened("exercises/03_forward_noising"))
     exercises.run("import torch")
     exercises.type(SCHEDULE)
@@ -55,7 +55,7 @@ def exercises(opened) -> Exercises:
     return exercises
 
 
-def test_a_wrong_answer_is_understood_and_the_right_one_is_used(exercises):
+def test_a_wrong_answer_is_diagnosed_and_the_right_one_is_used(exercises):
     exercises.run("def perturb_absorbing")
     check = exercises.run("check.perturb_absorbing(")
     expect(check).to_contain_text("✗ perturb_absorbing is not written yet. What is asked: Mask each character")
@@ -71,6 +71,6 @@ def test_a_wrong_answer_is_understood_and_the_right_one_is_used(exercises):
     check = exercises.run("check.perturb_absorbing(")
     expect(check).to_contain_text("✓ perturb_absorbing is right")
     film = exercises.run("animation(film(perturb_absorbing").locator("img")
-    film.evaluate("async (film) => await film.decode()")  # an error if it is no picture
-    assert b"acTL" in b64decode(film.get_attribute("src").split(",")[1])  # what makes a PNG move
+    film.evaluate("async (film) => await film.decode()")  # raises an error if it is not a picture
+    assert b"acTL" in b64decode(film.get_attribute("src").split(",")[1])  # the chunk that makes a PNG animated
     expect(exercises.page.locator(ERROR)).to_have_count(0)

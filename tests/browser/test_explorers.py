@@ -1,4 +1,4 @@
-"""The explorers in JupyterLab, by keyboard, by mouse and by typing: Python computes, and what is seen follows."""
+"""Explorers in JupyterLab, by keyboard, mouse and typing: Python recomputes, and the picture follows."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from .needs import Locator, Page, expect
 
 
 class Explorer:
-    """The first explorer of a page that has a certain button."""
+    """The first explorer on a page that has a given button."""
 
     def __init__(self, page: Page, button: str):
         with_button = page.locator(".widget-vbox").filter(has=page.get_by_role("button", name=button, exact=True))
@@ -26,7 +26,7 @@ class Explorer:
         return self.root.locator(".widget-slider").filter(has_text=label)
 
     def press(self, label: str, key: str, value: str | None = None):
-        """A key on a slider, which then says that value."""
+        """Press a key on a slider, which should then show the value."""
         self.slider(label).locator(".noUi-handle").press(key)
         if value is not None:
             expect(self.slider(label).locator(".widget-readout")).to_have_text(value)
@@ -39,9 +39,9 @@ class Explorer:
         self.root.get_by_label(label, exact=True).press("Enter")
 
     def changes(self, action: Callable, *arguments):
-        """Whether an action changes what the picture says."""
+        """Check that an action changes the text of the picture."""
         before = None
-        while before != (before := self.picture.inner_text()):  # an answer to what came before may be on its way
+        while before != (before := self.picture.inner_text()):  # earlier actions may still be running
             self.picture.page.wait_for_timeout(500)
         expect(self.picture).to_have_text(before, use_inner_text=True)
         action(*arguments)
@@ -60,7 +60,7 @@ def noise(lab) -> Explorer:
 
 @pytest.fixture(scope="module")
 def denoising(lab) -> Explorer:
-    return Explorer(lab("06_reverse_denoising"), "Write")
+    return Explorer(lab("06_reverse_denoising"), "Sample")
 
 
 def test_neighbors_follow_the_noise_level(neighbors):
@@ -70,7 +70,7 @@ def test_neighbors_follow_the_noise_level(neighbors):
     neighbors.changes(neighbors.click_middle, "σ")
 
 
-def test_neighbors_can_be_jumped_to(neighbors):
+def test_jumping_to_neighbors(neighbors):
     neighbors.press("σ", "End")  # where every neighbor has a score
     first = neighbors.text.text_content()
     for jump in ("Jump to the best neighbor", "Jump at random"):
@@ -82,7 +82,7 @@ def test_neighbors_can_be_jumped_to(neighbors):
         expect(neighbors.root.get_by_label("Text")).to_have_value(first)
 
 
-def test_neighbors_of_a_text_that_was_typed(neighbors):
+def test_neighbors_of_a_typed_text(neighbors):
     first = neighbors.text.text_content()
     other = first[:-1] + ("b" if first.endswith("a") else "a")
     neighbors.type("Text", other)
@@ -96,7 +96,7 @@ def test_neighbors_of_a_text_that_was_typed(neighbors):
 
 
 def test_noise_follows_the_time(noise):
-    hit = noise.picture.locator(".grid .c, .grid .m")  # characters that are changed or masked
+    hit = noise.picture.locator(".grid .c, .grid .m")  # changed or masked characters
     noise.press("Time", "Home", "0.00")
     expect(hit).to_have_count(0)
     noise.press("Time", "ArrowRight", "0.01")
@@ -106,15 +106,15 @@ def test_noise_follows_the_time(noise):
     expect(noise.slider("Time")).to_contain_text("0.50")
 
 
-def test_noise_is_drawn_anew(noise):
+def test_new_noise(noise):
     noise.press("Time", "End")
     noise.changes(noise.click_middle, "Time")
-    clean_and_noise = noise.text.text_content()
+    before = noise.text.text_content()
     noise.button("New noise").press("Enter")
-    expect(noise.text).not_to_have_text(clean_and_noise)
+    expect(noise.text).not_to_have_text(before)
 
 
-def test_denoising_goes_step_by_step(denoising):
+def test_denoising_step_by_step(denoising):
     for key, step in [("Home", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)]:
         denoising.press("Step", key, str(step))
         expect(denoising.caption).to_have_text(re.compile(f"^step {step} / "))
@@ -128,29 +128,29 @@ def test_denoising_goes_step_by_step(denoising):
 def test_denoising_keeps_the_prompt(denoising):
     for prompt in "ba":
         denoising.type("Prompt", prompt)
-        denoising.button("Write").click()
+        denoising.button("Sample").click()
         expect(denoising.text).to_have_text(re.compile(f"^{prompt}"))
     denoising.press("Step", "End")
     expect(denoising.caption).to_have_text(re.compile(r"^step (\d+) / \1 "))
     expect(denoising.text).to_have_text(re.compile("^a"))
     denoising.type("Prompt", "ß")
-    denoising.button("Write").click()
+    denoising.button("Sample").click()
     expect(denoising.alert).to_contain_text("ß")
 
 
-def test_denoising_takes_steps_seed_and_sampler(denoising):
+def test_denoising_uses_steps_seed_and_sampler(denoising):
     denoising.type("Prompt", "")
     denoising.type("Steps", "16")
-    denoising.button("Write").press("Space")
+    denoising.button("Sample").press("Space")
     expect(denoising.caption).to_contain_text(" / 16 ")
     denoising.press("Step", "End", "16")
     expect(denoising.caption).to_contain_text("step 16 / 16 ")
     for label, choose in [
         ("Seed", lambda box: box.fill("12345")),
-        ("Sampler", lambda box: box.select_option("corrected")),
+        ("Sampler", lambda box: box.select_option("euler")),
     ]:
         before = denoising.text.text_content()
         choose(denoising.root.get_by_label(label))
         denoising.root.get_by_label(label).blur()
-        denoising.button("Write").press("Space")
+        denoising.button("Sample").press("Space")
         expect(denoising.text).not_to_have_text(before)

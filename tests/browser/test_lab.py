@@ -1,4 +1,4 @@
-"""The notebooks that a reader plays with, in JupyterLab: "Run All Cells" runs them from top to bottom."""
+"""The interactive notebooks in JupyterLab: "Run All Cells" runs them from top to bottom."""
 
 import pytest
 

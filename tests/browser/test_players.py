@@ -1,4 +1,4 @@
-"""A player does the same in JupyterLab, in a notebook exported to HTML, and in a page that a command wrote."""
+"""A player works the same in JupyterLab, in a notebook exported to HTML, and in a page written by the command."""
 
 import re
 
@@ -35,7 +35,7 @@ def player(untouched) -> Player:
     return untouched
 
 
-def test_it_waits_at_the_last_step(untouched):
+def test_it_starts_at_the_last_step_and_does_not_play(untouched):
     untouched.is_at(untouched.last)
     expect(untouched.play).to_have_text("Play")
     expect(untouched.root.locator(".legend")).to_contain_text("just changed")
@@ -54,10 +54,10 @@ def test_back_and_forward(player):
     player.is_at(player.last)
 
 
-def test_the_slider_by_keyboard(player):
+def test_slider_by_keyboard(player):
     player.slider.press("Home")
     player.is_at(0)
-    expect(player.caption).to_contain_text("100 % masked")
+    expect(player.caption).to_contain_text("100% masked")
     expect(player.grid).to_have_text(re.compile("^·+$"))
     player.slider.press("ArrowRight")
     player.is_at(1)
@@ -70,12 +70,12 @@ def test_the_slider_by_keyboard(player):
     expect(player.grid).not_to_have_text(MASK)
 
 
-def test_the_slider_by_mouse(player):
+def test_slider_by_mouse(player):
     player.slider.click()  # in its middle
     player.is_at(player.last // 2)
 
 
-def test_the_buttons_by_keyboard(player):
+def test_buttons_by_keyboard(player):
     player.play.focus()
     for part in (player.back, player.forward, player.slider, player.root.locator("summary")):
         player.root.page.keyboard.press("Tab")
@@ -86,7 +86,7 @@ def test_the_buttons_by_keyboard(player):
     player.is_at(player.last)
 
 
-def test_play_begins_anew_and_can_be_stopped(player):
+def test_play_starts_over_and_can_be_paused(player):
     player.play.press("Enter")
     expect(player.play).to_have_text("Pause")
     expect(player.caption).to_have_text(re.compile(r"^step [1-9]\d? "))

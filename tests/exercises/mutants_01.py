@@ -1,4 +1,7 @@
-"""Notebook 01: what students write."""
+"""Notebook 01: solutions that students write, wrong and right."""
+
+# Students write like this.
+# ruff: noqa: RUF005
 
 import math
 
@@ -19,29 +22,29 @@ def largest_becomes_one(weights):
 
 
 @wrong("normalize", "each row")
-def rows_add_up(weights):
+def normalizes_rows(weights):
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
 @wrong("normalize", "each column")
-def columns_add_up(weights):
+def normalizes_columns(weights):
     Z = weights.sum(dim=0)
     return weights / Z
 
 
 @wrong("normalize", "softmax")
-def a_softmax(weights):
+def softmax_of_weights(weights):
     e = torch.exp(weights)
     return e / e.sum()
 
 
-@wrong("normalize", "how many weights")
-def the_mean(weights):
+@wrong("normalize", "number of weights")
+def divides_by_the_count(weights):
     return weights / len(weights.flatten())
 
 
-@wrong("normalize", "Z alone")
-def forgets_to_divide(weights):
+@wrong("normalize", "You return Z itself")
+def returns_z(weights):
     Z = 0
     for w in weights.flatten():
         Z += w
@@ -65,7 +68,7 @@ def forgets_return(weights):
 
 
 @wrong("normalize")
-def whole_numbers(weights):
+def rounds_to_integers(weights):
     return (weights / weights.sum()).round().long()
 
 
@@ -103,8 +106,8 @@ def score_upside_down(p, x):
     return s
 
 
-@wrong("concrete_score", "Divide them by p(x)")
-def score_is_no_ratio(p, x):
+@wrong("concrete_score", "divide them by p(x)")
+def score_of_probabilities(p, x):
     s = torch.zeros(len(x), len(p))
     for i in range(len(x)):
         for c in range(len(p)):
@@ -124,8 +127,8 @@ def score_is_conditional(p, x):
     return torch.stack(rows)
 
 
-@wrong("concrete_score", "pile up")
-def score_piles_up(p, x):
+@wrong("concrete_score", "changes accumulate")
+def score_accumulates_changes(p, x):
     y = x.clone()
     s = []
     for i in range(len(x)):
@@ -147,7 +150,7 @@ def score_in_logs(p, x):
 
 
 @wrong("concrete_score", "p(x) / p(x) = 1")
-def score_leaves_itself_out(p, x):
+def score_zero_at_x(p, x):
     s = torch.zeros(len(x), len(p))
     for i in range(len(x)):
         for c in range(len(p)):
@@ -158,8 +161,8 @@ def score_leaves_itself_out(p, x):
     return s
 
 
-@wrong("concrete_score", "turned on its side")
-def score_on_its_side(p, x):
+@wrong("concrete_score", "transposed")
+def score_transposed(p, x):
     rows = []
     for c in range(len(p)):
         row = []
@@ -219,7 +222,7 @@ def score_in_numpy(p, x):
     return np.stack(rows) / p[tuple(x)]
 
 
-@wrong("ratio_along_path", "They multiply")
+@wrong("ratio_along_path", "Ratios multiply")
 def path_adds(ratio, path):
     total = 0
     for i in range(len(path) - 1):
@@ -235,7 +238,7 @@ def path_backwards(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "last step is missing")
+@wrong("ratio_along_path", "leave out the last step")
 def path_stops_early(ratio, path):
     total = 1
     for i in range(len(path) - 2):
@@ -243,7 +246,7 @@ def path_stops_early(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "The first step is missing")
+@wrong("ratio_along_path", "leave out the first step")
 def path_starts_late(ratio, path):
     total = 1
     for i in range(2, len(path)):
@@ -251,7 +254,7 @@ def path_starts_late(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "begin the product with 0")
+@wrong("ratio_along_path", "start the product at 0")
 def path_from_zero(ratio, path):
     total = 0
     for x, y in zip(path, path[1:]):
@@ -259,13 +262,13 @@ def path_from_zero(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "logarithm of the right one")
+@wrong("ratio_along_path", "logarithm of the right result")
 def path_in_logs(ratio, path):
     return sum(math.log(ratio(y, x)) for x, y in zip(path[:-1], path[1:]))
 
 
-@wrong("ratio_along_path", "two ends at once")
-def path_jumps(ratio, path):
+@wrong("ratio_along_path", "two ends directly")
+def path_ends_only(ratio, path):
     return ratio(path[-1], path[0])
 
 
@@ -277,8 +280,8 @@ def path_from_the_start(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "last step alone")
-def path_forgets(ratio, path):
+@wrong("ratio_along_path", "last step only")
+def path_last_step_only(ratio, path):
     total = 1
     for x, y in zip(path, path[1:]):
         total = ratio(y, x)
@@ -319,8 +322,8 @@ def conditional_of_logs(log_score, i):
     return log_score[i] / sum(log_score[i])
 
 
-@wrong("conditional", "left out the character")
-def conditional_of_the_others(log_score, i):
+@wrong("conditional", "leave out the current character")
+def conditional_without_current(log_score, i):
     s = log_score[i].exp()
     s[log_score[i] == 0] = 0
     return s / s.sum()
@@ -338,13 +341,13 @@ def conditional_in_logs(log_score, i):
 
 
 @wrong("conditional", "all positions")
-def conditional_everywhere(log_score, i):
+def conditional_of_all_positions(log_score, i):
     s = log_score.exp()
     return s / s.sum(1, keepdim=True)
 
 
 @wrong("conditional")
-def conditional_of_the_next(log_score, i):
+def conditional_of_the_previous_row(log_score, i):
     return torch.softmax(log_score[i - 1], dim=0)
 
 

@@ -1,4 +1,7 @@
-"""Notebook 02: what students write."""
+"""Notebook 02: solutions that students write, wrong and right."""
+
+# Students write like this.
+# ruff: noqa: RUF005, SIM110, PERF401
 
 from collections import deque
 
@@ -17,7 +20,7 @@ def counts_agreement(a, b):
     return n
 
 
-@wrong("hamming", "last place")
+@wrong("hamming", "leave out the last position")
 def misses_the_last(a, b):
     n = 0
     for i in range(len(a) - 1):
@@ -26,7 +29,7 @@ def misses_the_last(a, b):
     return n
 
 
-@wrong("hamming", "first place")
+@wrong("hamming", "leave out the first position")
 def misses_the_first(a, b):
     n = 0
     for i in range(1, len(a)):
@@ -35,25 +38,25 @@ def misses_the_first(a, b):
 
 
 @wrong("hamming", "do not divide")
-def a_share(a, b):
+def returns_a_fraction(a, b):
     return np.mean([x != y for x, y in zip(a, b)])
 
 
-@wrong("hamming", "in how many places")
-def only_whether(a, b):
+@wrong("hamming", "whether the texts differ")
+def returns_a_boolean(a, b):
     for x, y in zip(a, b):
         if x != y:
             return True
     return False
 
 
-@wrong("hamming", "also asks where")
-def as_sets(a, b):
+@wrong("hamming", "Their positions matter too")
+def compares_sets(a, b):
     return len(set(a) - set(b))
 
 
 @wrong("hamming", "first difference")
-def where_it_begins(a, b):
+def first_difference(a, b):
     i = 0
     while i < len(a) and a[i] == b[i]:
         i += 1
@@ -97,7 +100,7 @@ def hamming_by_recursion(a, b):
     return 0 if not a else (a[0] != b[0]) + hamming_by_recursion(a[1:], b[1:])
 
 
-@wrong("neighbors", "once for each place")
+@wrong("neighbors", "once for each position")
 def with_itself(x, N):
     found = []
     for i in range(len(x)):
@@ -108,7 +111,7 @@ def with_itself(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbors", "x itself is among them. It")
+@wrong("neighbors", "contains x itself, which")
 def with_itself_once(x, N):
     found = [x]
     for i in range(len(x)):
@@ -120,8 +123,8 @@ def with_itself_once(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbors", "pile up")
-def changes_pile_up(x, N):
+@wrong("neighbors", "changes accumulate")
+def changes_accumulate(x, N):
     found = []
     y = x.tolist()
     for i in range(len(y)):
@@ -133,7 +136,7 @@ def changes_pile_up(x, N):
 
 
 @wrong("neighbors", "same tensor")
-def appends_the_same(x, N):
+def appends_the_same_tensor(x, N):
     found = []
     y = x.clone()
     for i in range(len(x)):
@@ -145,7 +148,7 @@ def appends_the_same(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbors", "N - 1, is never tried")
+@wrong("neighbors", "never try the last character")
 def never_the_last_character(x, N):
     found = []
     for i in range(len(x)):
@@ -157,7 +160,7 @@ def never_the_last_character(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbors", "Character 0")
+@wrong("neighbors", "never try character 0")
 def never_the_first_character(x, N):
     found = []
     for i in range(len(x)):
@@ -167,7 +170,7 @@ def never_the_first_character(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbors", "Only the first place")
+@wrong("neighbors", "only the first position")
 def returns_in_the_loop(x, N):
     found = []
     for i in range(len(x)):
@@ -179,7 +182,7 @@ def returns_in_the_loop(x, N):
         return torch.stack(found)
 
 
-@wrong("neighbors", "grouped by place")
+@wrong("neighbors", "grouped by position")
 def grouped(x, N):
     groups = []
     for i in range(len(x)):
@@ -193,7 +196,7 @@ def grouped(x, N):
     return torch.stack(groups)
 
 
-@wrong("neighbors", "all texts")
+@wrong("neighbors", "N to the power of L texts")
 def everything(x, N):
     texts = [[]]
     for _ in x:
@@ -235,7 +238,7 @@ def changes_x_itself(x, N):
 
 
 @right("neighbors")
-def neighbors_by_turning(x, N):
+def neighbors_by_rotation(x, N):
     rows = []
     for k in range(1, N):
         for i in range(len(x)):
@@ -251,21 +254,21 @@ def neighbors_in_lists(x, N):
     return [x[:i] + [c] + x[i + 1 :] for c in range(N) for i in range(len(x)) if c != x[i]]
 
 
-@wrong("best_jump", "leave out every 0")
+@wrong("best_jump", "skip every entry that is 0")
 def jump_without_zeros(log_score, x):
     others = log_score.clone()
     others[others == 0] = -torch.inf
     return divmod(others.argmax().item(), log_score.shape[1])
 
 
-@wrong("best_jump", "You may stay")
-def stays(log_score, x):
+@wrong("best_jump", "may be no jump")
+def may_stay(log_score, x):
     flat = log_score.argmax()
     return flat // log_score.shape[1], flat % log_score.shape[1]
 
 
-@wrong("best_jump", "changed places")
-def turned_round(log_score, x):
+@wrong("best_jump", "swapped position and character")
+def swapped_pair(log_score, x):
     best, place, character = -1e9, None, None
     for i in range(log_score.shape[0]):
         for y in range(log_score.shape[1]):
@@ -275,7 +278,7 @@ def turned_round(log_score, x):
 
 
 @wrong("best_jump", "worst jump")
-def downhill(log_score, x):
+def worst_jump(log_score, x):
     s = log_score.clone()
     for i in range(len(x)):
         s[i, x[i]] = torch.inf
@@ -316,7 +319,7 @@ def forgets_to_copy(log_score, x):
 
 
 @wrong("best_jump")
-def zero_is_left_out(log_score, x):
+def zero_at_x(log_score, x):
     s = log_score.clone()
     s[torch.arange(len(x)), x] = 0
     return divmod(int(s.argmax()), s.shape[1])
@@ -349,7 +352,7 @@ def differ(a, b):
     return sum(x != y for x, y in zip(a, b))
 
 
-@wrong("shortest_ladder", "not always the shortest")
+@wrong("shortest_ladder", "not always a shortest one")
 def depth_first(words, start, goal):
     stack, seen = [[start]], {start}
     while stack:
@@ -363,7 +366,7 @@ def depth_first(words, start, goal):
     return None
 
 
-@wrong("shortest_ladder", "nearest to the goal")
+@wrong("shortest_ladder", "closest to the goal")
 def greedy_ladder(words, start, goal):
     path = [start]
     while path[-1] != goal:
@@ -375,7 +378,7 @@ def greedy_ladder(words, start, goal):
     return path
 
 
-@wrong("shortest_ladder", "The start is missing")
+@wrong("shortest_ladder", "leave out the start")
 def without_start(words, start, goal):
     before, queue = {start: None}, deque([start])
     while queue:
@@ -393,8 +396,8 @@ def without_start(words, start, goal):
     return path[::-1]
 
 
-@wrong("shortest_ladder", "turn it round")
-def backwards(words, start, goal):
+@wrong("shortest_ladder", "reverse it")
+def reversed_ladder(words, start, goal):
     before, queue = {start: None}, deque([start])
     while queue:
         x = queue.popleft()
@@ -422,8 +425,8 @@ def only_the_distance(words, start, goal):
     return steps.get(goal)
 
 
-@wrong("shortest_ladder", "the goal was never reached")
-def trusts_there_is_one(words, start, goal):
+@wrong("shortest_ladder", "never reach the goal")
+def assumes_a_ladder(words, start, goal):
     before, queue = {start: None}, deque([start])
     while queue:
         x = queue.popleft()
@@ -437,8 +440,8 @@ def trusts_there_is_one(words, start, goal):
     return path[::-1]
 
 
-@wrong("shortest_ladder", "no word is left to look at")
-def searches_on(words, start, goal):
+@wrong("shortest_ladder", "queue runs empty")
+def never_stops_searching(words, start, goal):
     queue, seen = deque([[start]]), {start}
     while True:
         path = queue.popleft()
@@ -465,7 +468,7 @@ def empty_if_none(words, start, goal):
 
 
 @wrong("shortest_ladder")
-def through_no_words(words, start, goal):
+def ignores_the_words(words, start, goal):
     path = [start]
     for i in range(len(start)):
         if start[i] != goal[i]:
@@ -473,8 +476,8 @@ def through_no_words(words, start, goal):
     return path
 
 
-@wrong("shortest_ladder")
-def never_ends(words, start, goal):
+@wrong("shortest_ladder", seconds=0.5)
+def endless_loop(words, start, goal):
     path = [start]
     while path[-1] != goal:
         path = [start]

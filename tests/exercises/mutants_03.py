@@ -1,4 +1,4 @@
-"""Notebook 03: what students write."""
+"""Notebook 03: solutions that students write, wrong and right."""
 
 import math
 
@@ -31,7 +31,7 @@ def rates_without_diagonal(N, absorbing):
 
 
 @wrong("rate_matrix", "1/(N - 1)")
-def rates_never_draw_the_old_one(N, absorbing):
+def rates_exclude_the_old_character(N, absorbing):
     if absorbing:
         Q = -torch.eye(N + 1)
         Q[:, N] = 1
@@ -42,7 +42,7 @@ def rates_never_draw_the_old_one(N, absorbing):
     return Q
 
 
-@wrong("rate_matrix", "Your diagonal is -1")
+@wrong("rate_matrix", "your diagonal is -1")
 def rates_leave_too_fast(N, absorbing):
     if absorbing:
         Q = -torch.eye(N + 1)
@@ -54,7 +54,7 @@ def rates_leave_too_fast(N, absorbing):
     return Q
 
 
-@wrong("rate_matrix", "does not stay a mask")
+@wrong("rate_matrix", "A mask stays a mask")
 def rates_of_a_mask_that_leaves(N, absorbing):
     if absorbing:
         Q = torch.zeros(N + 1, N + 1)
@@ -65,7 +65,7 @@ def rates_of_a_mask_that_leaves(N, absorbing):
     return torch.ones(N, N) / N - torch.eye(N)
 
 
-@wrong("rate_matrix", "does not stay a mask")
+@wrong("rate_matrix", "A mask stays a mask")
 def rates_of_a_mask_with_a_full_column(N, absorbing):
     if absorbing:
         Q = torch.zeros(N + 1, N + 1)
@@ -85,7 +85,7 @@ def rates_that_add_up_to_one(N, absorbing):
     return torch.full((N, N), 1 / N)
 
 
-@wrong("rate_matrix", "the wrong way round")
+@wrong("rate_matrix", "swapped the two processes")
 def rates_swapped(N, absorbing):
     if not absorbing:
         Q = -torch.eye(N + 1)
@@ -103,7 +103,7 @@ def rates_without_a_mask(N, absorbing):
 
 
 @wrong("rate_matrix")
-def rates_in_whole_numbers(N, absorbing):
+def rates_as_integers(N, absorbing):
     S = N + 1 if absorbing else N
     Q = torch.zeros(S, S, dtype=torch.int64)
     if absorbing:
@@ -133,7 +133,7 @@ def rates_in_numpy(N, absorbing):
     return Q - np.diag(Q.sum(1))
 
 
-@wrong("transition", "each number by itself")
+@wrong("transition", "exp() of each entry")
 def exp_of_each_number(Q, sigma):
     return torch.exp(sigma * Q)
 
@@ -158,13 +158,13 @@ def a_thousand_steps(Q, sigma):
     return torch.matrix_power(torch.eye(len(Q)) + sigma / n * Q, n)
 
 
-@wrong("transition", "every number of I")
+@wrong("transition", "each entry of I")
 def powers_of_each_number(Q, sigma):
     n = 2**20
     return (torch.eye(len(Q)) + sigma * Q / n) ** n
 
 
-@wrong("transition", "every number of I")
+@wrong("transition", "each entry of I")
 def squares_each_number(Q, sigma):
     T = torch.eye(len(Q)) + sigma * Q / 2**20
     for _ in range(20):
@@ -177,12 +177,12 @@ def exp_by_columns(Q, sigma):
     return torch.matrix_exp(sigma * Q.T)
 
 
-@wrong("transition", "no effect")
+@wrong("transition", "ignores sigma")
 def forgets_sigma(Q, sigma):
     return torch.matrix_exp(Q)
 
 
-@wrong("transition", "sign is turned")
+@wrong("transition", "sign is flipped")
 def exp_of_minus(Q, sigma):
     step = torch.eye(len(Q)) - sigma / 2**20 * Q
     for _ in range(20):
@@ -257,35 +257,35 @@ def rate_without_inner_derivative(t, eps):
     return total, 1 / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "eps is missing")
+@wrong("log_linear", "leave out eps")
 def without_eps(t, eps):
     return -torch.log(1 - t), 1 / (1 - t)
 
 
-@wrong("log_linear", "share hit")
-def the_share_hit(t, eps):
+@wrong("log_linear", "-log of the fraction not hit")
+def total_is_the_fraction_hit(t, eps):
     total = (1 - eps) * t
     return total, (1 - eps) / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "share hit")
-def the_share_hit_and_its_slope(t, eps):
+@wrong("log_linear", "-log of the fraction not hit")
+def total_and_rate_of_the_fraction_hit(t, eps):
     return (1 - eps) * t, (1 - eps) * torch.ones_like(t)
 
 
-@wrong("log_linear", "changed places")
+@wrong("log_linear", "swapped total and rate")
 def rate_first(t, eps):
     hit = (1 - eps) * t
     return (1 - eps) / (1 - hit), -torch.log1p(-hit)
 
 
-@wrong("log_linear", "average until then")
+@wrong("log_linear", "average rate up to time t")
 def average_rate(t, eps):
     total = -torch.log1p(-(1 - eps) * t)
     return total, total / t
 
 
-@wrong("log_linear", "base 10")
+@wrong("log_linear", "base-10")
 def base_ten(t, eps):
     return -torch.log10(1 - (1 - eps) * t), (1 - eps) / (1 - (1 - eps) * t)
 
@@ -328,8 +328,8 @@ def masks_with_sigma(x0, sigma, mask, generator):
     return x
 
 
-@wrong("perturb_absorbing", "have changed places")
-def masks_the_spared(x0, sigma, mask, generator):
+@wrong("perturb_absorbing", "swapped hit and not hit")
+def masks_the_unhit(x0, sigma, mask, generator):
     u = torch.rand(x0.shape, generator=generator)
     return torch.where(u < torch.exp(-sigma)[:, None], mask, x0)
 
@@ -343,7 +343,7 @@ def masks_whole_texts(x0, sigma, mask, generator):
     return x
 
 
-@wrong("perturb_absorbing", "at the same places")
+@wrong("perturb_absorbing", "at the same positions")
 def masks_the_same_places(x0, sigma, mask, generator):
     u = torch.rand(x0.shape[1], generator=generator)
     return torch.where(u[None] < 1 - torch.exp(-sigma)[:, None], mask, x0)
@@ -384,13 +384,13 @@ def masks_in_place(x0, sigma, mask, generator):
 
 
 @wrong("perturb_absorbing")
-def masks_without_the_dice(x0, sigma, mask, generator):
+def masks_without_generator(x0, sigma, mask, generator):
     hit = torch.rand(x0.shape) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, mask, x0)
 
 
 @wrong("perturb_absorbing")
-def masks_in_decimals(x0, sigma, mask, generator):
+def masks_as_floats(x0, sigma, mask, generator):
     keep = (torch.rand(x0.shape, generator=generator) < torch.exp(-sigma)[:, None]).float()
     return x0 * keep + mask * (1 - keep)
 
@@ -408,7 +408,7 @@ def masks_in_numpy(x0, sigma, mask, generator):
 
 
 @right("perturb_absorbing")
-def masks_by_waiting(x0, sigma, mask, generator):
+def masks_by_waiting_times(x0, sigma, mask, generator):
     first_hit = torch.empty(x0.shape, dtype=torch.float64).exponential_(generator=generator)
     return torch.where(first_hit < sigma[:, None], mask, x0)
 
@@ -422,8 +422,8 @@ def masks_text_by_text(x0, sigma, mask, generator):
     return torch.stack(x)
 
 
-@wrong("perturb_uniform", "always changes")
-def draws_another_one(x0, sigma, N, generator):
+@wrong("perturb_uniform", "always change")
+def draws_a_different_character(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     new = torch.randint(N - 1, x0.shape, generator=generator)
     new = new + (new >= x0)
@@ -436,8 +436,8 @@ def draws_with_sigma(x0, sigma, N, generator):
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
 
 
-@wrong("perturb_uniform", "have changed places")
-def draws_the_spared(x0, sigma, N, generator):
+@wrong("perturb_uniform", "swapped hit and not hit")
+def draws_the_unhit(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
 
@@ -448,7 +448,7 @@ def draws_whole_texts(x0, sigma, N, generator):
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
 
 
-@wrong("perturb_uniform", "at the same places")
+@wrong("perturb_uniform", "at the same positions")
 def draws_at_the_same_places(x0, sigma, N, generator):
     hit = torch.rand(1, x0.shape[1], generator=generator) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
@@ -463,7 +463,7 @@ def draws_a_single_character(x0, sigma, N, generator):
 
 
 @wrong("perturb_uniform", "of a text become the same one")
-def draws_one_a_text(x0, sigma, N, generator):
+def draws_one_per_text(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, (len(x0), 1), generator=generator), x0)
 
@@ -474,14 +474,14 @@ def draws_the_same_for_all_texts(x0, sigma, N, generator):
     return torch.where(hit, torch.randint(N, (x0.shape[1],), generator=generator), x0)
 
 
-@wrong("perturb_uniform", "never drawn")
-def draws_not_the_last(x0, sigma, N, generator):
+@wrong("perturb_uniform", "never draw the last")
+def never_draws_the_last(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(0, N - 1, x0.shape, generator=generator), x0)
 
 
 @wrong("perturb_uniform", "count twice")
-def draws_too_few(x0, sigma, N, generator):
+def hits_too_few(x0, sigma, N, generator):
     p = (1 - torch.exp(-sigma)) * (1 - 1 / N)
     hit = torch.rand(x0.shape, generator=generator) < p[:, None]
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
@@ -501,13 +501,13 @@ def draws_one_too_many(x0, sigma, N, generator):
 
 
 @wrong("perturb_uniform")
-def draws_without_the_dice(x0, sigma, N, generator):
+def draws_without_generator(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, x0.shape), x0)
 
 
 @wrong("perturb_uniform")
-def draws_too_few_numbers(x0, sigma, N, generator):
+def draws_with_a_wrong_shape(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     x = x0.clone()
     x[hit] = torch.randint(N, x0.shape, generator=generator)
@@ -549,8 +549,8 @@ def key_upside_down(T, x0, x):
     return r
 
 
-@wrong("answer_key", "what it is now, T[x]")
-def key_from_what_is_seen(T, x0, x):
+@wrong("answer_key", "rows of the noised characters, T[x]")
+def key_from_the_noised_row(T, x0, x):
     r = torch.zeros(len(x), len(T))
     for i in range(len(x)):
         for y in range(len(T)):
@@ -563,7 +563,7 @@ def key_over_no_change(T, x0, x):
     return T[x0] / T[x0, x0][:, None]
 
 
-@wrong("answer_key", "A ratio divides")
+@wrong("answer_key", "To get a ratio")
 def key_of_probabilities(T, x0, x):
     return torch.stack([T[a] for a in x0])
 
@@ -580,8 +580,8 @@ def key_in_logs(T, x0, x):
     return log_q - log_q.gather(-1, x[:, None])
 
 
-@wrong("answer_key", "with the ratio 1")
-def key_without_staying(T, x0, x):
+@wrong("answer_key", "0 at the noised character")
+def key_zero_at_x(T, x0, x):
     r = T[x0] / T[x0, x][:, None]
     r[range(len(x)), x] = 0
     return r
@@ -599,7 +599,7 @@ def key_that_adds_up_to_one(T, x0, x):
 
 
 @wrong("answer_key")
-def key_of_the_original_alone(T, x0, x):
+def key_at_x0_only(T, x0, x):
     r = torch.zeros(len(x), len(T))
     for i in range(len(x)):
         r[i, x0[i]] = T[x0[i], x0[i]] / T[x0[i], x[i]]

@@ -1,4 +1,7 @@
-"""Notebook 04: what students write."""
+"""Notebook 04: solutions that students write, wrong and right."""
+
+# Students write like this.
+# ruff: noqa: RUF059
 
 import math
 
@@ -8,13 +11,13 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("score_entropy", "nan where r = 0")
-def entropy_as_it_stands(s, r):
+@wrong("score_entropy", "nan at r = 0")
+def entropy_with_nan(s, r):
     return s - r * torch.log(s) + r * (torch.log(r) - 1)
 
 
-@wrong("score_entropy", "Guess and truth")
-def entropy_the_other_way(s, r):
+@wrong("score_entropy", "swapped guess and truth")
+def entropy_swapped(s, r):
     return r - s * torch.log(r) + s * (torch.log(s) - 1)
 
 
@@ -29,13 +32,13 @@ def entropy_with_half_the_constant(s, r):
     return s - r * s.log() + constant
 
 
-@wrong("score_entropy", "signs")
+@wrong("score_entropy", "Check the signs")
 def entropy_with_a_plus(s, r):
     return s + r * s.log() + torch.xlogy(r, r) - r
 
 
 @wrong("score_entropy", "All signs")
-def entropy_to_maximize(s, r):
+def entropy_negated(s, r):
     return r * s.log() - s - torch.xlogy(r, r) + r
 
 
@@ -49,7 +52,7 @@ def entropy_as_cross_entropy(s, r):
     return -(r * s.log())
 
 
-@wrong("score_entropy", "add everything up")
+@wrong("score_entropy", "sum over everything")
 def entropy_added_up(s, r):
     total = 0.0
     for a, b in zip(s.flatten().tolist(), r.flatten().tolist()):
@@ -89,13 +92,13 @@ def entropy_number_by_number(s, r):
     return a if b == 0 else a - b * math.log(a / b) - b
 
 
-@wrong("score_entropy_gradient", "derivative by s")
+@wrong("score_entropy_gradient", "derivative with respect to s, 1 - r/s")
 def gradient_by_s(log_s, r):
     return 1 - r / torch.exp(log_s)
 
 
-@wrong("score_entropy_gradient", "sign is turned")
-def gradient_downhill(log_s, r):
+@wrong("score_entropy_gradient", "sign is flipped")
+def gradient_negated(log_s, r):
     return r - torch.exp(log_s)
 
 
@@ -116,14 +119,14 @@ def gradient_is_the_cost(log_s, r):
     return s - r * log_s + torch.where(r > 0, r * (r.log() - 1), 0)
 
 
-@wrong("score_entropy_gradient", "squared error by log s")
+@wrong("score_entropy_gradient", "squared error with respect to log s")
 def gradient_of_squares(log_s, r):
     log_s = log_s.clone().requires_grad_()
     ((log_s.exp() - r) ** 2).sum().backward()
     return log_s.grad
 
 
-@wrong("score_entropy_gradient", "inner derivative divides")
+@wrong("score_entropy_gradient", "divide by the inner derivative")
 def gradient_over_s(log_s, r):
     s = log_s.exp()
     return (1 - r / s) / s
@@ -168,15 +171,15 @@ def gradient_by_small_differences(log_s, r):
     return (up - down) / (2 * d)
 
 
-@wrong("absorbing_score", "every state has the ratio 1")
-def absorbing_one_where_it_shows(posterior, x, sigma):
+@wrong("absorbing_score", "all your states have ratio 1")
+def masks_one_at_visible(posterior, x, sigma):
     ratio = posterior / torch.expm1(sigma)[:, None, None]
     at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], dim=-1)
     return torch.where((x == posterior.shape[-1])[..., None], at_mask, torch.ones_like(at_mask))
 
 
 @wrong("absorbing_score", "divide by 1 - e^-sigma")
-def masks_over_the_share(posterior, x, sigma):
+def masks_over_hit_probability(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N + 1)
     for b in range(B):
@@ -196,7 +199,7 @@ def masks_over_exp(posterior, x, sigma):
 
 
 @wrong("absorbing_score", "You multiply")
-def masks_times(posterior, x, sigma):
+def masks_multiplied(posterior, x, sigma):
     N = posterior.shape[-1]
     ratio = posterior * (torch.exp(sigma) - 1)[:, None, None]
     ratio = torch.cat([ratio, torch.ones_like(ratio[..., :1])], -1)
@@ -210,7 +213,7 @@ def masks_without_sigma(posterior, x, sigma):
     return torch.where((x == N)[..., None], ratio, torch.nn.functional.one_hot(x, N + 1).double())
 
 
-@wrong("absorbing_score", "Under y = mask")
+@wrong("absorbing_score", "0 at y = mask")
 def masks_without_the_mask(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N + 1)
@@ -230,14 +233,14 @@ def masks_of_n_states(posterior, x, sigma):
     return torch.where((x == N)[..., None], ratio, torch.nn.functional.one_hot(x, N + 1)[..., :N].double())
 
 
-@wrong("absorbing_score", "each place as a mask")
+@wrong("absorbing_score", "every position as a mask")
 def masks_everywhere(posterior, x, sigma):
     ratio = posterior / (sigma.exp() - 1)[:, None, None]
     return torch.cat([ratio, torch.ones(*x.shape, 1)], dim=-1)
 
 
-@wrong("absorbing_score", "you have only 0")
-def masks_and_nothing_else(posterior, x, sigma):
+@wrong("absorbing_score", "all your ratios are 0")
+def masks_zero_at_visible(posterior, x, sigma):
     N = posterior.shape[-1]
     s = torch.cat([posterior / torch.expm1(sigma)[:, None, None], torch.ones(*x.shape, 1)], dim=-1)
     s[x != N] = 0
@@ -285,8 +288,8 @@ def masks_in_lists(posterior, x, sigma):
     return s
 
 
-@wrong("uniform_score", "hit and the spared have changed places")
-def uniform_hit_for_spared(posterior, x, sigma):
+@wrong("uniform_score", "swapped hit and not hit")
+def letters_swapped_hit(posterior, x, sigma):
     B, L, N = posterior.shape
     hit = 1 - torch.exp(-sigma)[:, None, None]
     T = (hit * torch.eye(N) + (1 - hit) / N).to(posterior)
@@ -294,7 +297,7 @@ def uniform_hit_for_spared(posterior, x, sigma):
 
 
 @wrong("uniform_score", "after the sum")
-def uniform_divided_too_late(posterior, x, sigma):
+def letters_divided_too_late(posterior, x, sigma):
     B, L, N = posterior.shape
     keep = torch.exp(-sigma)[:, None, None]
     T = (keep * torch.eye(N) + (1 - keep) / N).to(posterior)
@@ -315,7 +318,7 @@ def letters_without_noise(posterior, x, sigma):
 
 
 @wrong("uniform_score", "absorbing noise")
-def letters_like_masks(posterior, x, sigma):
+def letters_with_absorbing_formula(posterior, x, sigma):
     s = posterior / (torch.exp(sigma) - 1)[:, None, None]
     return s.scatter(-1, x[..., None], 1.0)
 
@@ -353,7 +356,7 @@ def letters_of_the_best(posterior, x, sigma):
 
 
 @wrong("uniform_score", "p(a | x) are missing")
-def letters_all_the_same(posterior, x, sigma):
+def letters_equally_weighted(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N)
     for b in range(B):
@@ -365,7 +368,7 @@ def letters_all_the_same(posterior, x, sigma):
 
 
 @wrong("uniform_score", "1/(N - 1)")
-def letters_never_the_old_one(posterior, x, sigma):
+def letters_exclude_the_old(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N)
     for b in range(B):
@@ -377,7 +380,7 @@ def letters_never_the_old_one(posterior, x, sigma):
 
 
 @wrong("uniform_score")
-def letters_of_the_seen(posterior, x, sigma):
+def letters_of_the_noised(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N)
     for b in range(B):
@@ -454,7 +457,7 @@ def sum_over_neighbors(log_score, x, x0, sigma):
     return cost.scatter(-1, x[..., None], 0.0).sum(-1)
 
 
-@wrong("denoising_score_entropy", "left out of the sum")
+@wrong("denoising_score_entropy", "Leave it out of the sum")
 def mean_over_all(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -477,8 +480,8 @@ def sum_with_the_key_upside_down(log_score, x, x0, sigma):
     return total
 
 
-@wrong("denoising_score_entropy", "row of what it is now")
-def sum_from_what_is_seen(log_score, x, x0, sigma):
+@wrong("denoising_score_entropy", "row of the noised character")
+def sum_with_the_noised_row(log_score, x, x0, sigma):
     B, L, N = log_score.shape
     total = torch.zeros(B, L)
     for b in range(B):
@@ -491,8 +494,8 @@ def sum_from_what_is_seen(log_score, x, x0, sigma):
     return total
 
 
-@wrong("denoising_score_entropy", "Only y = x0 counts")
-def only_the_original(log_score, x, x0, sigma):
+@wrong("denoising_score_entropy", "only count y = x0")
+def only_at_x0(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None]
     r = (keep + (1 - keep) / N) / ((1 - keep) / N)
@@ -513,7 +516,7 @@ def sum_without_the_constant(log_score, x, x0, sigma):
 
 
 @wrong("denoising_score_entropy", "1/(N - 1)")
-def sum_never_the_old_one(log_score, x, x0, sigma):
+def sum_excludes_the_old(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
     q = torch.where(torch.nn.functional.one_hot(x0, N) == 1, keep, (1 - keep) / (N - 1))
@@ -522,12 +525,12 @@ def sum_never_the_old_one(log_score, x, x0, sigma):
     return cost.scatter(-1, x[..., None], 0.0).sum(-1) / N
 
 
-@wrong("denoising_score_entropy", "all positions too")
-def mean_of_texts(log_score, x, x0, sigma):
+@wrong("denoising_score_entropy", "sum over positions too")
+def sum_over_positions(log_score, x, x0, sigma):
     return a_loop_over_neighbors(log_score, x, x0, sigma).sum(-1)
 
 
-@wrong("denoising_score_entropy", "log_score for the score itself")
+@wrong("denoising_score_entropy", "log_score as if it were the score")
 def sum_of_logs(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -570,8 +573,8 @@ def a_mean_with_zeros(log_score, x, x0, sigma):
     return (np.exp(log_s) - r * log_s + r * np.log(r) - r).mean(-1)
 
 
-def mend(reduce, key=lambda sigma: 1 / torch.expm1(sigma)[:, None, None], only_masks=True):
-    def mended(log_score, x, x0, sigma):
+def fixed_loss(reduce, key=lambda sigma: 1 / torch.expm1(sigma)[:, None, None], only_masks=True):
+    def loss(log_score, x, x0, sigma):
         N = log_score.shape[-1] - 1
         masked = x == N
         s = torch.where(masked[..., None], log_score[..., :N].exp(), 1.0)
@@ -579,49 +582,49 @@ def mend(reduce, key=lambda sigma: 1 / torch.expm1(sigma)[:, None, None], only_m
         cost = reduce(s - torch.xlogy(r, s) + torch.xlogy(r, r) - r, N)
         return torch.where(masked, cost, 0.0) if only_masks else cost
 
-    return mended
+    return loss
 
 
 @wrong("absorbing_score_entropy", "Still too small by the factor N:")
 def still_a_mean(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.mean(-1))(log_score, x, x0, sigma)
+    return fixed_loss(lambda cost, N: cost.mean(-1))(log_score, x, x0, sigma)
 
 
 @wrong("absorbing_score_entropy", "N + 1")
 def over_all_states(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1) / (N + 1))(log_score, x, x0, sigma)
+    return fixed_loss(lambda cost, N: cost.sum(-1) / (N + 1))(log_score, x, x0, sigma)
 
 
 @wrong("absorbing_score_entropy", "N - 1")
 def over_the_neighbors(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1) / (N - 1))(log_score, x, x0, sigma)
+    return fixed_loss(lambda cost, N: cost.sum(-1) / (N - 1))(log_score, x, x0, sigma)
 
 
 @wrong("absorbing_score_entropy", "Too large")
-def times_too_often(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1) * N)(log_score, x, x0, sigma)
+def times_n(log_score, x, x0, sigma):
+    return fixed_loss(lambda cost, N: cost.sum(-1) * N)(log_score, x, x0, sigma)
 
 
-@wrong("absorbing_score_entropy", "The fault is elsewhere")
+@wrong("absorbing_score_entropy", "somewhere else")
 def a_sum_and_another_key(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1), lambda sigma: 1 / (1 - torch.exp(-sigma))[:, None, None])(
+    return fixed_loss(lambda cost, N: cost.sum(-1), lambda sigma: 1 / (1 - torch.exp(-sigma))[:, None, None])(
         log_score, x, x0, sigma
     )
 
 
 @wrong("absorbing_score_entropy", "still there")
 def only_another_key(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.mean(-1), lambda sigma: 1 / (1 - torch.exp(-sigma))[:, None, None])(
+    return fixed_loss(lambda cost, N: cost.mean(-1), lambda sigma: 1 / (1 - torch.exp(-sigma))[:, None, None])(
         log_score, x, x0, sigma
     )
 
 
-@wrong("absorbing_score_entropy", "all positions too")
+@wrong("absorbing_score_entropy", "sum over positions too")
 def a_sum_over_everything(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1))(log_score, x, x0, sigma).sum(-1)
+    return fixed_loss(lambda cost, N: cost.sum(-1))(log_score, x, x0, sigma).sum(-1)
 
 
-@wrong("absorbing_score_entropy", "nan where a letter cannot be")
+@wrong("absorbing_score_entropy", "nan where a character is impossible")
 def a_sum_with_nan(log_score, x, x0, sigma):
     N = log_score.shape[-1] - 1
     masked = x == N
@@ -632,20 +635,20 @@ def a_sum_with_nan(log_score, x, x0, sigma):
 
 
 @wrong("absorbing_score_entropy")
-def everywhere(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1), only_masks=False)(log_score, x, x0, sigma)
+def cost_at_every_position(log_score, x, x0, sigma):
+    return fixed_loss(lambda cost, N: cost.sum(-1), only_masks=False)(log_score, x, x0, sigma)
 
 
 @wrong("absorbing_score_entropy")
 def the_key_over_n(log_score, x, x0, sigma):
-    return mend(lambda cost, N: cost.sum(-1), lambda sigma: 1 / torch.expm1(sigma)[:, None, None] / 3)(
+    return fixed_loss(lambda cost, N: cost.sum(-1), lambda sigma: 1 / torch.expm1(sigma)[:, None, None] / 3)(
         log_score, x, x0, sigma
     )
 
 
 @right("absorbing_score_entropy")
 def a_mean_times_n(log_score, x, x0, sigma):
-    return mend(lambda cost, N: N * cost.mean(-1))(log_score, x, x0, sigma)
+    return fixed_loss(lambda cost, N: N * cost.mean(-1))(log_score, x, x0, sigma)
 
 
 @right("absorbing_score_entropy")

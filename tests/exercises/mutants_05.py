@@ -1,4 +1,7 @@
-"""Notebook 05: what students write."""
+"""Notebook 05: solutions that students write, wrong and right."""
+
+# Students write like this.
+# ruff: noqa: PERF401
 
 import numpy as np
 import torch
@@ -7,43 +10,43 @@ from torch import nn
 from exercises import right, wrong
 
 
-@wrong("spread_times", "begin at 0")
+@wrong("spread_times", "start at 0")
 def times_from_zero(B, u):
     return [(u + b / B) % 1 for b in range(B)]
 
 
-@wrong("spread_times", "come in again at 0")
-def times_that_run_out(B, u):
+@wrong("spread_times", "wraps around to 0")
+def times_outside(B, u):
     return torch.tensor([1 - u - b / B for b in range(B)])
 
 
-@wrong("spread_times", "The shift u is missing")
+@wrong("spread_times", "leave out the shift u")
 def times_without_shift(B, u):
     return torch.arange(1, B + 1) / B
 
 
 @wrong("spread_times", "only b is divided by B")
-def times_in_parts(B, u):
+def times_divide_u(B, u):
     return 1 - (torch.arange(B) + u) / B
 
 
 @wrong("spread_times", "moves them by u / B only")
-def times_one_in_each_part(B, u):
+def times_divide_u_in_a_list(B, u):
     return [(b + u) / B for b in range(B)]
 
 
-@wrong("spread_times", "divided by B: the last step")
+@wrong("spread_times", "divided by B, not B - 1")
 def times_by_linspace(B, u):
     return 1 - (u + torch.linspace(0, 1, B).double()) % 1
 
 
 @wrong("spread_times", "All texts get the same time")
-def times_all_alike(B, u):
+def times_all_equal(B, u):
     return (1 - u) * torch.ones(B)
 
 
-@wrong("spread_times", "You give one time")
-def times_of_one(B, u):
+@wrong("spread_times", "You return one time")
+def times_returned_early(B, u):
     for b in range(B):
         return 1 - (u + b / B) % 1
 
@@ -90,7 +93,7 @@ def loss_without_weight(score, process, x, x0, t):
     return process.score_entropy(score(x, sigma), x, x0, sigma).mean()
 
 
-@wrong("weighted_loss", "sigma' alone")
+@wrong("weighted_loss", "sigma' only")
 def loss_with_the_rate(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
@@ -105,13 +108,13 @@ def loss_with_the_share(score, process, x, x0, t):
 
 
 @wrong("weighted_loss", "not hit")
-def loss_with_what_is_left(score, process, x, x0, t):
+def loss_with_fraction_not_hit(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
     return (process.schedule.rate(t) * torch.exp(-sigma) * se.mean(1)).mean()
 
 
-@wrong("weighted_loss", "e^sigma in the weight")
+@wrong("weighted_loss", "weight contains e^sigma")
 def loss_with_a_weight_below_0(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(sigma))
@@ -126,16 +129,16 @@ def loss_of_all_pairs(score, process, x, x0, t):
     return (w * se).mean()
 
 
-@wrong("weighted_loss", "add up the characters")
-def loss_a_text(score, process, x, x0, t):
+@wrong("weighted_loss", "sum over the characters")
+def loss_per_text(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
     return (w * se.sum(dim=1)).mean()
 
 
-@wrong("weighted_loss", "add everything up")
-def loss_in_all(score, process, x, x0, t):
+@wrong("weighted_loss", "sum over everything")
+def loss_summed(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
@@ -149,14 +152,14 @@ def loss_for_each(score, process, x, x0, t):
     return w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)
 
 
-@wrong("weighted_loss", "hand the time t to the score")
+@wrong("weighted_loss", "pass the time t to the score")
 def loss_with_time_in_the_score(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     return (w * process.score_entropy(score(x, t), x, x0, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss", "take exp() of what the score says")
+@wrong("weighted_loss", "exp() of the scores")
 def loss_of_ratios(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     ratio = score(x, sigma).exp()
@@ -164,7 +167,7 @@ def loss_of_ratios(score, process, x, x0, t):
     return (w * process.score_entropy(ratio, x, x0, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss", "take the time t for the total noise")
+@wrong("weighted_loss", "use the time t as the total noise")
 def loss_with_time_for_noise(score, process, x, x0, t):
     w = process.schedule.rate(t) * (1 - torch.exp(-process.schedule.total(t)))
     return (w * process.score_entropy(score(x, t), x, x0, t).mean(1)).mean()
@@ -192,15 +195,15 @@ def loss_without_grad(score, process, x, x0, t):
         return (w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss", "x and x0 have changed places")
-def loss_with_places_changed(score, process, x, x0, t):
+@wrong("weighted_loss", "swapped x and x0")
+def loss_with_swapped_texts(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     return (w * process.score_entropy(score(x, sigma), x0, x, sigma).mean(1)).mean()
 
 
 @wrong("weighted_loss")
-def loss_a_mask(score, process, x, x0, t):
+def loss_per_mask(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
@@ -226,32 +229,32 @@ def loss_in_single_precision(score, process, x, x0, t):
     return torch.einsum("b,bl->", w, costs) / x.numel()
 
 
-@wrong("moving_average", "Old and new have changed places")
+@wrong("moving_average", "swapped old and new")
 def average_forgets(average, weights, decay):
     return [(1 - decay) * a + decay * w for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "The new weights come in whole")
+@wrong("moving_average", "add the new weights in full")
 def average_grows(average, weights, decay):
     return [decay * a + w for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "The old average is kept whole")
+@wrong("moving_average", "keep the old average in full")
 def average_keeps_all(average, weights, decay):
     return [a + (1 - decay) * w for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "middle of old and new")
+@wrong("moving_average", "midpoint of old and new")
 def average_of_two(average, weights, decay):
     return [torch.stack([a, w]).mean(0) for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "The sign is turned")
+@wrong("moving_average", "sign is flipped")
 def average_runs_away(average, weights, decay):
     return [a + (1 - decay) * (a - w) for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "The old average only fades")
+@wrong("moving_average", "only fades")
 def average_fades(average, weights, decay):
     return [decay * a + (1 - decay) * a * 0 for a, w in zip(average, weights)]
 
@@ -303,8 +306,8 @@ def average_of_copies(average, weights, decay):
     return new
 
 
-@wrong("initialize", "took the outputs")
-def initialize_by_outputs(network):
+@wrong("initialize", "the number of outputs")
+def init_by_outputs(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.out_features**-0.5)
@@ -314,8 +317,8 @@ def initialize_by_outputs(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialize", "the loop over all Linear layers still comes after the zeros")
-def init_as_it_was(network):
+@wrong("initialize", "The loop over all Linear layers still comes after the zeros")
+def init_original(network):
     nn.init.zeros_(network.head.weight)
     for block in network.blocks:
         nn.init.zeros_(block.out.weight)
@@ -325,7 +328,7 @@ def init_as_it_was(network):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
 
 
-@wrong("initialize", "a block shall begin as the identity")
+@wrong("initialize", "each block should start as the identity")
 def init_of_the_head(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -370,7 +373,7 @@ def init_of_the_last_block(network):
         nn.init.zeros_(last.weight)
 
 
-@wrong("initialize", "std is 1 / √inputs")
+@wrong("initialize", "have std 1")
 def init_too_large(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -379,7 +382,7 @@ def init_too_large(network):
         nn.init.zeros_(last.weight)
 
 
-@wrong("initialize", "keep what they were before")
+@wrong("initialize", "keep their old values")
 def init_without_the_loop(network):
     nn.init.zeros_(network.head.weight)
     for block in network.blocks:
@@ -387,7 +390,7 @@ def init_without_the_loop(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialize", "Small is not 0")
+@wrong("initialize", "must be exactly 0")
 def init_small_is_not_zero(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -429,26 +432,26 @@ def init_with_a_list_of_exceptions(network):
 
 
 @wrong("block_forward", "attention twice, and no MLP")
-def block_as_it_was(self, h):
+def block_original(self, h):
     h = h + self.attend(self.norm1(h))
     return h + self.attend(self.norm2(h))
 
 
 @wrong("block_forward", "attention is still called twice")
-def block_half_mended(self, h):
+def block_half_fixed(self, h):
     h = h + self.attend(self.norm1(h))
     a = self.attend(self.norm2(h))
     return h + self.mlp(a)
 
 
-@wrong("block_forward", "one too many")
+@wrong("block_forward", "one call too many")
 def block_of_three(self, h):
     h = h + self.attend(self.norm1(h))
     h = h + self.attend(self.norm2(h))
     return h + self.mlp(self.norm2(h))
 
 
-@wrong("block_forward", "Attention is gone altogether")
+@wrong("block_forward", "Attention is gone, so")
 def block_of_one(self, h):
     return h + self.mlp(self.norm2(h))
 
@@ -460,7 +463,7 @@ def block_with_both_replaced(self, h):
 
 
 @wrong("block_forward", "the wrong line")
-def block_turned_round(self, h):
+def block_swapped(self, h):
     h = h + self.mlp(self.norm1(h))
     return h + self.attend(self.norm2(h))
 
@@ -484,7 +487,7 @@ def block_without_norm(self, h):
     return h + self.mlp(h)
 
 
-@wrong("block_forward", "norm1 is used twice")
+@wrong("block_forward", "use norm1 twice")
 def block_with_one_norm(self, h):
     for part in (self.attend, self.mlp):
         h = h + part(self.norm1(h))
@@ -526,27 +529,27 @@ def block_in_single_precision(self, h):
 
 
 @wrong("noised", "There is still a time for each character")
-def noise_as_it_was(x0, mask, generator):
+def noise_original(x0, mask, generator):
     t = 1 - torch.rand(x0.shape, generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
     return x, t
 
 
 @wrong("noised", "The masks are still drawn with a time for each character")
-def noise_mended_too_late(x0, mask, generator):
+def noise_fixed_too_late(x0, mask, generator):
     t = 1 - torch.rand(x0.shape, generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
     return x, t.mean(dim=1, keepdim=True)
 
 
 @wrong("noised", "All texts of the batch have the same time")
-def noise_of_one_time(x0, mask, generator):
+def noise_with_one_time(x0, mask, generator):
     t = torch.rand(1, generator=generator).expand(len(x0), 1)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
     return x, t
 
 
-@wrong("noised", "masked as a whole")
+@wrong("noised", "mask a text as a whole")
 def noise_of_whole_texts(x0, mask, generator):
     t = torch.rand(len(x0), 1, generator=generator)
     x = torch.where(torch.rand(len(x0), 1, generator=generator) < t, mask, x0)
@@ -554,28 +557,28 @@ def noise_of_whole_texts(x0, mask, generator):
 
 
 @wrong("noised", "probability 1 - t")
-def noise_turned_round(x0, mask, generator):
+def noise_reversed(x0, mask, generator):
     t = torch.rand(len(x0), 1, generator=generator)
     x = x0.clone()
     x[torch.rand(x0.shape, generator=generator) > t] = mask
     return x, t
 
 
-@wrong("noised", "should have the shape (B, 1)")
+@wrong("noised", "should have shape (B, 1)")
 def noise_with_a_flat_time(x0, mask, generator):
     t = torch.rand(len(x0), generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t[:, None], mask, x0)
     return x, t
 
 
-@wrong("noised", "the t that you give is another")
+@wrong("noised", "return a different t")
 def noise_with_another_time(x0, mask, generator):
     t = torch.rand(len(x0), 1, generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
     return x, torch.rand(len(x0), 1, generator=generator)
 
 
-@wrong("noised", "always stand at its beginning")
+@wrong("noised", "always at the beginning")
 def noise_from_the_left(x0, mask, generator):
     t = torch.rand(len(x0), 1, generator=generator)
     x = torch.where(torch.arange(x0.shape[1]) / x0.shape[1] < t, mask, x0)
@@ -589,7 +592,7 @@ def noise_without_time(x0, mask, generator):
 
 
 @wrong("noised")
-def noise_for_each_place(x0, mask, generator):
+def noise_for_each_position(x0, mask, generator):
     t = torch.rand(x0.shape[1], generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
     return x, t

@@ -1,4 +1,4 @@
-"""Notebook 06: what students write."""
+"""Notebook 06: solutions that students write, wrong and right."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def rates_forward(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "a rate below 0")
+@wrong("reverse_rates", "a negative rate")
 def rates_with_a_diagonal(s, x, Q, speed):
     rate = torch.zeros_like(s)
     for i in range(len(x)):
@@ -43,20 +43,20 @@ def rates_add_up_to_0(s, x, Q, speed):
 
 
 @wrong("reverse_rates", "speed of the clock")
-def rates_without_a_clock(s, x, Q, speed):
+def rates_without_speed(s, x, Q, speed):
     rate = Q.T[x] * s
     rate[range(len(x)), x] = 0
     return rate
 
 
-@wrong("reverse_rates", "forward rates alone")
+@wrong("reverse_rates", "forward rates only")
 def rates_without_ratios(s, x, Q, speed):
     rate = speed * Q.T[x]
     rate[range(len(x)), x] = 0
     return rate
 
 
-@wrong("reverse_rates", "Q is missing")
+@wrong("reverse_rates", "leave out Q")
 def rates_without_q(s, x, Q, speed):
     rate = speed * s
     rate[range(len(x)), x] = 0
@@ -70,15 +70,15 @@ def rates_divided(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "turned on its side")
-def rates_on_their_side(s, x, Q, speed):
+@wrong("reverse_rates", "transposed")
+def rates_transposed(s, x, Q, speed):
     rate = speed * Q[:, x] * s.T
     rate[x, range(len(x))] = 0
     return rate
 
 
 @wrong("reverse_rates")
-def rates_of_the_first_place(s, x, Q, speed):
+def rates_of_the_first_position(s, x, Q, speed):
     rate = speed * Q[:, x[0]] * s
     rate[range(len(x)), x] = 0
     return rate
@@ -92,7 +92,7 @@ def rates_of_logs(s, x, Q, speed):
 
 
 @wrong("reverse_rates")
-def rates_written_into_s(s, x, Q, speed):
+def rates_in_place(s, x, Q, speed):
     s *= speed * Q.T[x]
     s[range(len(x)), x] = 0
     return s
@@ -115,7 +115,7 @@ def rates_in_lists(s, x, Q, speed):
 # euler_step --------------------------------------------------------------------------------------------------------
 
 
-@wrong("euler_step", "your chance of staying is below 0")
+@wrong("euler_step", "probability of staying is negative")
 def euler_unclamped(rate, x, dt):
     p = dt * rate
     for i in range(len(x)):
@@ -131,18 +131,18 @@ def euler_clamped_only(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "chance of staying is missing")
+@wrong("euler_step", "probability of staying is missing")
 def euler_never_stays(rate, x, dt):
     return rate * dt
 
 
-@wrong("euler_step", "hardly ever stays")
+@wrong("euler_step", "almost never stays")
 def euler_always_jumps(rate, x, dt):
     p = rate * dt
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("euler_step", "straight line")
+@wrong("euler_step", "Euler's step is linear")
 def euler_exponential(rate, x, dt):
     stay = (-dt * rate.sum(1)).exp()
     p = (1 - stay)[:, None] * rate / rate.sum(1, keepdim=True).clamp(min=1e-30)
@@ -150,7 +150,7 @@ def euler_exponential(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "The length of the step")
+@wrong("euler_step", "leave out the length of the step")
 def euler_without_dt(rate, x, dt):
     total = rate.sum(1, keepdim=True)
     p = rate / total.clamp(min=1)
@@ -158,7 +158,7 @@ def euler_without_dt(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "cut off at 1")
+@wrong("euler_step", "clip each jump at 1")
 def euler_cuts_each(rate, x, dt):
     p = dt * rate
     stay = torch.clamp(1 - p.sum(1), min=0)
@@ -232,7 +232,7 @@ def tweedie_softmax(s, x, d, Q):
     return torch.softmax((s @ less).clamp(min=0) * again[:, x].T, dim=1)
 
 
-@wrong("tweedie_step", "step forward again is missing")
+@wrong("tweedie_step", "forward step is missing")
 def tweedie_half(s, x, d, Q):
     p = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
     return p / p.sum(1, keepdim=True)
@@ -244,7 +244,7 @@ def tweedie_other_half(s, x, d, Q):
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "two signs have changed places")
+@wrong("tweedie_step", "swapped the two signs")
 def tweedie_signs(s, x, d, Q):
     p = (s @ torch.linalg.matrix_exp(d * Q)).clamp(min=0) * torch.linalg.matrix_exp(-d * Q).T[x]
     return p / p.sum(1, keepdim=True)
@@ -257,26 +257,26 @@ def tweedie_no_sign(s, x, d, Q):
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "You took row x")
+@wrong("tweedie_step", "You used row x")
 def tweedie_row(s, x, d, Q):
     p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[x]
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "the wrong way round")
+@wrong("tweedie_step", "transposed")
 def tweedie_transposed(s, x, d, Q):
     less = (torch.linalg.matrix_exp(-d * Q) @ s.T).T
     p = torch.relu(less) * torch.linalg.matrix_exp(d * Q).T[x]
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "exp of each entry")
+@wrong("tweedie_step", "exp() of each entry")
 def tweedie_entrywise(s, x, d, Q):
     p = torch.relu(s @ torch.exp(-d * Q)) * torch.exp(d * Q)[:, x].T
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "come out below 0")
+@wrong("tweedie_step", "some become negative")
 def tweedie_negative(s, x, d, Q):
     p = s @ torch.linalg.matrix_exp(-d * Q) * torch.linalg.matrix_exp(d * Q)[:, x].T
     return p / p.sum(1, keepdim=True)
@@ -320,8 +320,8 @@ def pick(p, generator):
     return torch.multinomial(p.reshape(B * L, S), 1, generator=generator).view(B, L)
 
 
-@wrong("mended_sampler", "still stops before the end")
-def sampler_unmended(score, process, x, steps, generator):
+@wrong("mended_sampler", "still stops early")
+def sampler_original(score, process, x, steps, generator):
     times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
     for now, later in zip(times[:-1], times[1:]):
         sigma = process.schedule.total(now).expand(len(x))
@@ -330,7 +330,7 @@ def sampler_unmended(score, process, x, steps, generator):
     return x
 
 
-@wrong("mended_sampler", "geometric one has some even there")
+@wrong("mended_sampler", "geometric schedule still has some")
 def sampler_to_time_0(score, process, x, steps, generator):
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     for k in range(steps):
@@ -360,7 +360,7 @@ def sampler_old_sigma(score, process, x, steps, generator):
     return pick(process.denoise(score(x, start), x, start), generator)
 
 
-@wrong("mended_sampler", "all the noise away in every step")
+@wrong("mended_sampler", "all the noise in every step")
 def sampler_denoises_always(score, process, x, steps, generator):
     times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
     for now in times[:-1]:
@@ -380,7 +380,7 @@ def sampler_one_text(score, process, x, steps, generator):
 
 
 @wrong("mended_sampler")
-def sampler_own_dice(score, process, x, steps, generator):
+def sampler_without_generator(score, process, x, steps, generator):
     times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
     for now, later in zip(times[:-1], times[1:]):
         sigma = process.schedule.total(now).expand(len(x))
@@ -434,12 +434,12 @@ def sampler_nearly_to_the_end(score, process, x, steps, generator):
 # hitting_times -----------------------------------------------------------------------------------------------------
 
 
-@wrong("hitting_times", "no grid of even times")
+@wrong("hitting_times", "even grid of times")
 def times_on_a_grid(count, n, generator):
     return torch.stack([torch.arange(n, 0, -1) / n] * count)
 
 
-@wrong("hitting_times", "You multiply by u, whatever")
+@wrong("hitting_times", "multiply by u, regardless")
 def times_without_a_root(count, n, generator):
     t, times = torch.ones(count), []
     for _ in range(n):
@@ -448,7 +448,7 @@ def times_without_a_root(count, n, generator):
     return torch.stack(times, 1)
 
 
-@wrong("hitting_times", "n of the beginning")
+@wrong("hitting_times", "with the initial n")
 def times_always_n(count, n, generator):
     t, times = torch.ones(count), []
     for _ in range(n):
@@ -466,7 +466,7 @@ def times_power(count, n, generator):
     return torch.stack(times, 1)
 
 
-@wrong("hitting_times", "count the masks upwards")
+@wrong("hitting_times", "count the masks upward")
 def times_upwards(count, n, generator):
     t, times = torch.ones(count), []
     for k in range(n):
@@ -476,11 +476,11 @@ def times_upwards(count, n, generator):
 
 
 @wrong("hitting_times", "These are the factors")
-def times_not_piled_up(count, n, generator):
+def times_not_multiplied(count, n, generator):
     return torch.stack([torch.rand(count, generator=generator) ** (1 / left) for left in range(n, 0, -1)], 1)
 
 
-@wrong("hitting_times", "Your times rise")
+@wrong("hitting_times", "Your times increase")
 def times_sorted_upwards(count, n, generator):
     return torch.rand(count, n, generator=generator).sort(dim=1).values
 
@@ -495,12 +495,12 @@ def times_of_one_run(count, n, generator):
 
 
 @wrong("hitting_times")
-def times_on_their_side(count, n, generator):
+def times_transposed(count, n, generator):
     return torch.rand(count, n, generator=generator).sort(dim=1, descending=True).values.T
 
 
 @wrong("hitting_times")
-def times_from_nowhere(count, n, generator):
+def times_without_generator(count, n, generator):
     return torch.rand(count, n).sort(dim=1, descending=True).values
 
 
@@ -534,8 +534,8 @@ def hits_from_left_to_right(denoiser, L, mask, generator):
     return torch.stack(states)
 
 
-@wrong("first_hitting", "You ask the denoiser once")
-def hits_asked_once(denoiser, L, mask, generator):
+@wrong("first_hitting", "call the denoiser once")
+def hits_with_one_call(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     p = denoiser(x)
     states = [x.clone()]
@@ -546,7 +546,7 @@ def hits_asked_once(denoiser, L, mask, generator):
 
 
 @wrong("first_hitting", "most probable character")
-def hits_the_best(denoiser, L, mask, generator):
+def hits_argmax(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = [x.clone()]
     for i in torch.randperm(L, generator=generator):
@@ -565,7 +565,7 @@ def hits_the_first_row(denoiser, L, mask, generator):
     return torch.stack(states)
 
 
-@wrong("first_hitting", "one and the same tensor")
+@wrong("first_hitting", "the same tensor")
 def hits_one_tensor(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = [x]
@@ -575,7 +575,7 @@ def hits_one_tensor(denoiser, L, mask, generator):
     return torch.stack(states)
 
 
-@wrong("first_hitting", "noise at the beginning is missing")
+@wrong("first_hitting", "leave out the initial noise")
 def hits_without_noise(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = []
@@ -585,7 +585,7 @@ def hits_without_noise(denoiser, L, mask, generator):
     return torch.stack(states)
 
 
-@wrong("first_hitting", "text alone")
+@wrong("first_hitting", "only the final text")
 def hits_the_text_only(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     while (x == mask).any():
@@ -595,8 +595,8 @@ def hits_the_text_only(denoiser, L, mask, generator):
     return x
 
 
-@wrong("first_hitting", "one character should change")
-def hits_any_place(denoiser, L, mask, generator):
+@wrong("first_hitting", "Exactly one character should change")
+def hits_any_position(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = [x.clone()]
     for _ in range(L):
@@ -606,7 +606,7 @@ def hits_any_place(denoiser, L, mask, generator):
     return torch.stack(states)
 
 
-@wrong("first_hitting", "choose the place by lot")
+@wrong("first_hitting", "choose the position at random")
 def hits_from_right_to_left(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = [x.clone()]
@@ -617,7 +617,7 @@ def hits_from_right_to_left(denoiser, L, mask, generator):
 
 
 @wrong("first_hitting")
-def hits_with_other_dice(denoiser, L, mask, generator):
+def hits_without_generator(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = [x.clone()]
     for i in torch.randperm(L):
@@ -627,7 +627,7 @@ def hits_with_other_dice(denoiser, L, mask, generator):
 
 
 @wrong("first_hitting")
-def hits_half_heartedly(denoiser, L, mask, generator):
+def hits_with_flattened_probabilities(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = [x.clone()]
     for i in torch.randperm(L, generator=generator):

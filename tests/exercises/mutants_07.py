@@ -1,4 +1,4 @@
-"""Notebook 07: what students write."""
+"""Notebook 07: solutions that students write, wrong and right."""
 
 import math
 
@@ -10,8 +10,8 @@ from exercises import right, wrong
 # read_prompt -------------------------------------------------------------------------------------------------------
 
 
-@wrong("read_prompt", "says what is given")
-def prompt_given(prompt, length, characters):
+@wrong("read_prompt", "marks what is given")
+def prompt_marks_given(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
     prompt = prompt + "_" * (length - len(prompt))
@@ -19,7 +19,7 @@ def prompt_given(prompt, length, characters):
     return torch.tensor(x), torch.tensor([c != "_" for c in prompt])
 
 
-@wrong("read_prompt", "changed places")
+@wrong("read_prompt", "swapped the two tensors")
 def prompt_swapped(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -39,7 +39,7 @@ def prompt_short(prompt, length, characters):
     return torch.tensor(x, dtype=torch.int64), torch.tensor(free, dtype=torch.bool)
 
 
-@wrong("read_prompt", "fill up on the left")
+@wrong("read_prompt", "pad on the left")
 def prompt_at_the_end(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -48,7 +48,7 @@ def prompt_at_the_end(prompt, length, characters):
     return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
 
 
-@wrong("read_prompt", "you put 0")
+@wrong("read_prompt", "put 0")
 def prompt_zero(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -59,7 +59,7 @@ def prompt_zero(prompt, length, characters):
     return x, free
 
 
-@wrong("read_prompt", "you put N - 1")
+@wrong("read_prompt", "put N - 1")
 def prompt_last_character(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -96,7 +96,7 @@ def prompt_cut(prompt, length, characters):
     return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
 
 
-@wrong("read_prompt", "goes through")
+@wrong("read_prompt", "accept a prompt that is too long")
 def prompt_too_long(prompt, length, characters):
     prompt = prompt + "_" * (length - len(prompt))
     x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
@@ -143,12 +143,12 @@ def prompt_in_numpy(prompt, length, characters):
 # project -----------------------------------------------------------------------------------------------------------
 
 
-@wrong("project", "changed places")
+@wrong("project", "swapped the two")
 def project_inverted(x, prompt, free):
     return torch.where(free, prompt, x)
 
 
-@wrong("project", "as it came")
+@wrong("project", "x unchanged")
 def project_not_at_all(x, prompt, free):
     x = x.clone()
     for text in x:
@@ -156,26 +156,26 @@ def project_not_at_all(x, prompt, free):
     return x
 
 
-@wrong("project", "You give the prompt alone")
+@wrong("project", "return the prompt alone")
 def project_prompt_only(x, prompt, free):
     return torch.stack([prompt] * len(x))
 
 
-@wrong("project", "Only the first text")
+@wrong("project", "first text only. Put")
 def project_first(x, prompt, free):
     y = x.clone()
     y[0, ~free] = prompt[~free]
     return y
 
 
-@wrong("project", "without the others")
+@wrong("project", "return the first text only")
 def project_one(x, prompt, free):
     y = x[0].clone()
     y[~free] = prompt[~free]
     return y
 
 
-@wrong("project", "you put 0")
+@wrong("project", "put 0")
 def project_product(x, prompt, free):
     return (prompt * ~free).repeat(len(x), 1)
 
@@ -217,69 +217,69 @@ def project_with_products(x, prompt, free):
 
 
 @wrong("exact_conditional", "N + 1 entries")
-def one_hole_with_the_mask(log_score, i):
+def one_gap_with_the_mask(log_score, i):
     s = log_score[i].exp()
     return s / s.sum()
 
 
-@wrong("exact_conditional", "still in the sum")
-def one_hole_mask_in_the_sum(log_score, i):
+@wrong("exact_conditional", "sum still includes the mask")
+def one_gap_mask_in_the_sum(log_score, i):
     s = log_score[i].exp()
     return s[:-1] / s.sum()
 
 
 @wrong("exact_conditional", "These are the ratios")
-def one_hole_ratios(log_score, i):
+def one_gap_ratios(log_score, i):
     return torch.exp(log_score[i])[:-1]
 
 
 @wrong("exact_conditional", "log-probabilities")
-def one_hole_in_logs(log_score, i):
+def one_gap_in_logs(log_score, i):
     row = log_score[i, :-1]
     return row - torch.logsumexp(row, 0)
 
 
-@wrong("exact_conditional", "left out the first")
-def one_hole_drops_the_first(log_score, i):
+@wrong("exact_conditional", "leave out the first")
+def one_gap_drops_the_first(log_score, i):
     s = log_score[i, 1:].exp()
     return s / s.sum()
 
 
 @wrong("exact_conditional", "whole table")
-def one_hole_of_all(log_score, i):
+def one_gap_of_all(log_score, i):
     s = log_score[:, :-1].exp()
     return s[i] / s.sum()
 
 
 @wrong("exact_conditional", "Take exp() first")
-def one_hole_of_logs(log_score, i):
+def one_gap_of_logs(log_score, i):
     s = log_score[i, :-1]
     return s / s.sum()
 
 
 @wrong("exact_conditional")
-def one_hole_of_a_column(log_score, i):
+def one_gap_of_a_column(log_score, i):
     return log_score[:, i].softmax(0)
 
 
 @wrong("exact_conditional")
-def one_hole_twice(log_score, i):
+def one_gap_twice(log_score, i):
     return log_score[i, :-1].exp().softmax(0)
 
 
 @wrong("exact_conditional")
-def one_hole_before(log_score, i):
+def one_gap_previous_row(log_score, i):
     return log_score[i - 1, :-1].softmax(0)
 
 
 @right("exact_conditional")
-def one_hole_in_numpy(log_score, i):
+def one_gap_in_numpy(log_score, i):
     s = np.exp(log_score.numpy()[i, :-1])
     return (s / s.sum()).astype("float32")
 
 
 @right("exact_conditional")
-def one_hole_in_lists(log_score, i):
+def one_gap_in_lists(log_score, i):
     row = log_score.tolist()[i][:-1]
     s = [math.exp(v) for v in row]
     return [v / sum(s) for v in s]
@@ -288,7 +288,7 @@ def one_hole_in_lists(log_score, i):
 # fill_probability --------------------------------------------------------------------------------------------------
 
 
-@wrong("fill_probability", "asked of the same x")
+@wrong("fill_probability", "from the same x")
 def fill_at_once(denoiser, x, goal, mask):
     p, total = denoiser(x), 1.0
     for i in range(len(x)):
@@ -297,7 +297,7 @@ def fill_at_once(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "You write a character first")
+@wrong("fill_probability", "write a character before you ask")
 def fill_then_ask(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in range(len(x)):
@@ -317,7 +317,7 @@ def fill_adds(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "logarithm of the right one")
+@wrong("fill_probability", "logarithm of the right result")
 def fill_in_logs(denoiser, x, goal, mask):
     x, total = x.clone(), torch.zeros((), dtype=torch.float64)
     for i in range(len(x)):
@@ -336,7 +336,7 @@ def fill_returns_early(denoiser, x, goal, mask):
     return 1.0
 
 
-@wrong("fill_probability", "last factor alone")
+@wrong("fill_probability", "last factor only")
 def fill_forgets(denoiser, x, goal, mask):
     x, p = x.clone(), 1.0
     for i in range(len(x)):
@@ -346,7 +346,7 @@ def fill_forgets(denoiser, x, goal, mask):
     return p
 
 
-@wrong("fill_probability", "most probable character into a hole")
+@wrong("fill_probability", "most probable character into a gap")
 def fill_greedy(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in range(len(x)):
@@ -357,7 +357,7 @@ def fill_greedy(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "skip these places")
+@wrong("fill_probability", "skip these positions")
 def fill_asks_for_masks(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in (x == mask).nonzero().flatten():
@@ -366,7 +366,7 @@ def fill_asks_for_masks(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "skip these places")
+@wrong("fill_probability", "skip these positions")
 def fill_wherever_they_differ(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in range(len(x)):
@@ -376,7 +376,7 @@ def fill_wherever_they_differ(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "begin the product with 0")
+@wrong("fill_probability", "start the product at 0")
 def fill_from_zero(denoiser, x, goal, mask):
     x, total = x.clone(), 0.0
     for i in range(len(x)):
@@ -465,8 +465,8 @@ def slide_joined(text, keep, length, mask):
     return x, free
 
 
-@wrong("slide", "says what is given")
-def slide_given(text, keep, length, mask):
+@wrong("slide", "marks what is given")
+def slide_marks_given(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
     x[:kept] = text[len(text) - kept :]
@@ -475,7 +475,7 @@ def slide_given(text, keep, length, mask):
     return x, given
 
 
-@wrong("slide", "at the end of your window")
+@wrong("slide", "at the end of the window")
 def slide_right_aligned(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
@@ -483,13 +483,13 @@ def slide_right_aligned(text, keep, length, mask):
     return x, torch.arange(length) < length - kept
 
 
-@wrong("slide", "kept alone")
+@wrong("slide", "only the kept characters")
 def slide_without_masks(text, keep, length, mask):
     kept = text[max(len(text) - keep, 0) :]
     return kept, torch.zeros(len(kept), dtype=torch.bool)
 
 
-@wrong("slide", "the others new")
+@wrong("slide", "the other way around")
 def slide_writes_keep(text, keep, length, mask):
     kept = min(length - keep, len(text))
     x = torch.full((length,), mask)
@@ -497,8 +497,8 @@ def slide_writes_keep(text, keep, length, mask):
     return x, torch.arange(length) >= kept
 
 
-@wrong("slide", "masks are given")
-def slide_gives_masks(text, keep, length, mask):
+@wrong("slide", "mark masks as given")
+def slide_marks_masks_as_given(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
     x[:kept] = text[len(text) - kept :]
@@ -507,7 +507,7 @@ def slide_gives_masks(text, keep, length, mask):
     return x, free
 
 
-@wrong("slide", "shorter than `keep`")
+@wrong("slide", "This fails when the text is shorter")
 def slide_not_enough(text, keep, length, mask):
     x = torch.full((length,), mask)
     x[:keep] = text[len(text) - keep :]
@@ -516,7 +516,7 @@ def slide_not_enough(text, keep, length, mask):
     return x, free
 
 
-@wrong("slide", "in every place")
+@wrong("slide", "use that number everywhere")
 def slide_keep_for_kept_on_the_left(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
@@ -524,7 +524,7 @@ def slide_keep_for_kept_on_the_left(text, keep, length, mask):
     return x, torch.arange(length) >= kept
 
 
-@wrong("slide", "in every place")
+@wrong("slide", "use that number everywhere")
 def slide_keep_for_kept_on_the_right(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)

@@ -1,4 +1,4 @@
-"""Notebook 08: what students write."""
+"""Notebook 08: solutions that students write, wrong and right."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("bound_per_text", "d sigma = dm / (1 - m)")
+@wrong("bound_per_text", "change from sigma to m")
 def bound_without_factor(entropy, share):
     return entropy.sum(dim=2).mean(dim=1)
 
@@ -30,28 +30,28 @@ def bound_with_sigma(entropy, share):
     return (sigma * entropy.sum(2)).mean(1)
 
 
-@wrong("bound_per_text", "mean over characters")
-def bound_a_character(entropy, share):
+@wrong("bound_per_text", "average over characters")
+def bound_per_character(entropy, share):
     return (entropy / (1 - share)[:, :, None]).mean((1, 2))
 
 
-@wrong("bound_per_text", "add the levels up")
+@wrong("bound_per_text", "sum over the noise levels")
 def bound_grows(entropy, share):
     return (entropy / (1 - share)[:, :, None]).sum((1, 2))
 
 
-@wrong("bound_per_text", "its own factor")
+@wrong("bound_per_text", "Divide at each level first")
 def bound_of_means(entropy, share):
     return entropy.sum(2).mean(1) / (1 - share).mean(1)
 
 
-@wrong("bound_per_text", "mean over texts too")
+@wrong("bound_per_text", "average over texts too")
 def bound_of_all(entropy, share):
     return (entropy.sum(2) / (1 - share)).mean()
 
 
-@wrong("bound_per_text", "a number for each level")
-def bound_a_level(entropy, share):
+@wrong("bound_per_text", "number for each noise level")
+def bound_per_level(entropy, share):
     return entropy.sum(2) / (1 - share)
 
 
@@ -79,8 +79,8 @@ def bound_with_exp_sigma(entropy, share):
     return np.einsum("mkl,mk->m", entropy.numpy(), np.exp(sigma)) / share.shape[1]
 
 
-@wrong("bits_and_perplexity", "have changed places")
-def units_turned_round(nats, length):
+@wrong("bits_and_perplexity", "swapped bits and perplexity")
+def units_swapped(nats, length):
     h = nats.mean() / length
     return math.exp(h), h / math.log(2)
 
@@ -109,18 +109,18 @@ def units_mixed(nats, length):
     return bits, math.exp(bits)
 
 
-@wrong("bits_and_perplexity", "Both are those of a whole text")
-def units_a_text(nats, length):
+@wrong("bits_and_perplexity", "Both numbers are for a whole text")
+def units_per_text(nats, length):
     h = nats.mean()
     return h / math.log(2), h.exp()
 
 
-@wrong("bits_and_perplexity", "of a whole text: divide by the length before")
-def units_half_a_text(nats, length):
+@wrong("bits_and_perplexity", "that of a whole text")
+def perplexity_per_text(nats, length):
     return nats.mean() / math.log(2) / length, nats.mean().exp()
 
 
-@wrong("bits_and_perplexity", "one hard text would rule it")
+@wrong("bits_and_perplexity", "one hard text dominates")
 def units_of_exp_first(nats, length):
     h = nats / length
     return h.mean() / math.log(2), h.exp().mean()
@@ -161,18 +161,18 @@ def gap_unpaired(a, b):
     return a.mean() - b.mean(), (a.var() / M + b.var() / M).sqrt()
 
 
-@wrong("paired_gap", "you add those of both")
+@wrong("paired_gap", "add the two ± values")
 def gap_added(a, b):
     return a.mean() - b.mean(), (a.std() + b.std()) / math.sqrt(len(a))
 
 
-@wrong("paired_gap", "This is the standard deviation")
+@wrong("paired_gap", "is the standard deviation")
 def gap_of_single_texts(a, b):
     return (a - b).mean(), (a - b).std()
 
 
 @wrong("paired_gap", "divide the standard deviation by M")
-def gap_too_sure(a, b):
+def gap_divided_by_m(a, b):
     return (a - b).mean(), (a - b).std() / len(a)
 
 
@@ -187,25 +187,25 @@ def gap_in_plain_numpy(a, b):
     return d.mean(), d.std() / np.sqrt(len(d))
 
 
-@wrong("paired_gap", "The sign is turned")
+@wrong("paired_gap", "sign is flipped")
 def gap_backwards(a, b):
     d = b - a
     return d.mean(), d.std() / math.sqrt(len(d))
 
 
-@wrong("paired_gap", "size of each difference")
+@wrong("paired_gap", "absolute value of each difference")
 def gap_without_sign(a, b):
     d = (a - b).abs()
     return d.mean(), d.std() / math.sqrt(len(d))
 
 
-@wrong("paired_gap", "have changed places")
-def gap_turned_round(a, b):
+@wrong("paired_gap", "swapped the gap and its ±")
+def gap_swapped(a, b):
     d = a - b
     return d.std() / math.sqrt(len(d)), d.mean()
 
 
-@wrong("paired_gap", "You give the gap alone")
+@wrong("paired_gap", "only the gap")
 def gap_without_error(a, b):
     return (a - b).mean()
 
@@ -235,46 +235,46 @@ def gap_by_hand(a, b):
     return torch.stack([mean, (((d - mean) ** 2).sum() / (len(d) - 1) / len(d)) ** 0.5])
 
 
-@wrong("autoregressive_loss", "It cheats")
+@wrong("autoregressive_loss", "cheats")
 def gpt_that_peeks(predict, x0, start):
     log_p = predict(x0)
     return -log_p.gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "The first character is missing")
+@wrong("autoregressive_loss", "leave out the first character")
 def gpt_without_start(predict, x0, start):
     log_p = predict(x0[:, :-1])
     return -log_p.gather(-1, x0[:, 1:, None]).mean()
 
 
-@wrong("autoregressive_loss", "as if that stood there")
+@wrong("autoregressive_loss", "first character from character 0")
 def gpt_from_zero(predict, x0, start):
     seen = torch.zeros_like(x0)
     seen[:, 1:] = x0[:, :-1]
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "to the wrong side")
+@wrong("autoregressive_loss", "shift the wrong way")
 def gpt_rolled_the_wrong_way(predict, x0, start):
     seen = torch.roll(x0, -1, dims=1)
     seen[:, -1] = start
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "The sign is turned")
-def gpt_climbs(predict, x0, start):
+@wrong("autoregressive_loss", "sign is flipped")
+def gpt_negated(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "add the characters of a text up")
-def gpt_a_text(predict, x0, start):
+@wrong("autoregressive_loss", "sum over the characters")
+def gpt_per_text(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -predict(seen).gather(-1, x0[..., None]).sum() / len(x0)
 
 
-@wrong("autoregressive_loss", "You add everything up")
-def gpt_in_all(predict, x0, start):
+@wrong("autoregressive_loss", "sum over everything")
+def gpt_summed(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -predict(seen).gather(-1, x0[..., None]).sum()
 
@@ -322,7 +322,7 @@ def gpt_character_by_character(predict, x0, start):
 
 
 @right("autoregressive_loss")
-def gpt_that_says_one_more(predict, x0, start):
+def gpt_with_one_more_prediction(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0], dim=1)
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
@@ -333,19 +333,19 @@ def agree_with_std(x, first, second):
     return agrees.mean(), agrees.std() / len(x) ** 0.5
 
 
-@wrong("agreeing_share", "share of characters")
+@wrong("agreeing_share", "fraction of characters")
 def share_of_characters(x, first, second):
     p = (x[:, first] == x[:, second]).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "One pair of characters is enough")
+@wrong("agreeing_share", "any pair of characters")
 def share_of_any(x, first, second):
     p = (x[:, first] == x[:, second]).any(1).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "first pair of characters only")
+@wrong("agreeing_share", "only the first pair")
 def share_of_first_letters(x, first, second):
     p = (x[:, first[0]] == x[:, second[0]]).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
@@ -372,7 +372,7 @@ def share_is_a_count(x, first, second):
     return same.sum(), (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "not taken the root")
+@wrong("agreeing_share", "did not take the square root")
 def share_with_variance(x, first, second):
     p = (x[:, first] == x[:, second]).all(1).double().mean()
     return p, p * (1 - p) / len(x)
@@ -384,13 +384,13 @@ def share_of_single_texts(x, first, second):
     return p, (p * (1 - p)).sqrt()
 
 
-@wrong("agreeing_share", "the root of B divides")
-def share_too_sure(x, first, second):
+@wrong("agreeing_share", "B instead of √B")
+def share_divided_by_b(x, first, second):
     p = (x[:, first] == x[:, second]).all(1).double().mean()
     return p, (p * (1 - p)).sqrt() / len(x)
 
 
-@wrong("agreeing_share", "the share alone")
+@wrong("agreeing_share", "only the fraction")
 def share_without_error(x, first, second):
     return (x[:, first] == x[:, second]).all(1).double().mean()
 

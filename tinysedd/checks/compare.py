@@ -1,62 +1,99 @@
-"""Results compared, in whatever form a student's function gives them: tensors, arrays, nested lists, numbers."""
+"""Compare results in whatever form a student's function returns them: tensors, arrays, nested lists or numbers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinysedd.checks.messages import kind, number
+from tinysedd.checks.messages import describe, format_number
+
+Tolerance = float | Callable[[Tensor], Tensor]
+"""A relative error, or a function from expected numbers to the allowed absolute error of each."""
 
 
-def shares(draws: int) -> Callable[[Tensor], Tensor]:
-    """A tolerance for shares counted in `draws` independent draws: 5.5 standard errors, none where a share is 0 or 1.
+def binomial_tolerance(draws: int) -> Callable[[Tensor], Tensor]:
+    """A tolerance for frequencies in `draws` independent draws: 5.5 standard errors, and 0 where p is 0 or 1.
 
-    A right function is off by more once in 26 million counts.
+    A correct function exceeds it about once in 26 million frequencies.
     """
     return lambda p: 5.5 * (p * (1 - p) / draws).clamp(min=0).sqrt()
 
 
-def tensor(value: object) -> Tensor:
-    """A result as a tensor of float64, int64 or bool, in whatever form it came; ValueError names what is no numbers."""
-    if isinstance(value, list | tuple):
+def tensor(value: Any) -> Tensor:
+    """Convert a result to a tensor.
+
+    Args:
+        value: a tensor, array, number, or a nested list or tuple of these.
+
+    Returns:
+        A tensor of float64, int64 or bool on the CPU, without gradient.
+
+    Raises:
+        ValueError: the value is not numeric, or its parts have different shapes.
+    """
+    numbers = bool | int | float | np.generic
+    flat = isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(part, numbers) for part in value)
+    if isinstance(value, list | tuple) and not flat:
         parts = [tensor(part) for part in value]
         if len({part.shape for part in parts}) > 1:
-            raise ValueError(f"{kind(value).capitalize()} came back, whose parts do not have one shape.")
+            raise ValueError(f"You returned {describe(value)} whose parts have different shapes.")
         decimals = any(part.is_floating_point() for part in parts)
         value = torch.stack([part.double() if decimals else part for part in parts]) if parts else torch.zeros(0)
-    elif isinstance(value, bool | int | float | np.generic | np.ndarray) and np.asarray(value).dtype.kind in "biuf":
+    elif (flat or isinstance(value, numbers | np.ndarray)) and np.asarray(value).dtype.kind in "biuf":
         value = torch.as_tensor(np.array(value))
     if not isinstance(value, Tensor) or value.is_complex():
-        raise ValueError(f"Numbers were expected; {kind(value)} came back.")
+        raise ValueError(f"Numbers were expected, but you returned {describe(value)}.")
     value = value.detach().cpu()
     return value.double() if value.is_floating_point() else value if value.dtype == torch.bool else value.long()
 
 
-def loss_and_slope(result: object, weights: Tensor) -> Tensor | list[Tensor]:
-    """A student's loss with its gradient by the weights, so that both are compared; ValueError where it has none."""
+def loss_and_gradient(result: Any, weight: Tensor) -> Tensor | list[Tensor]:
+    """A student's loss together with its gradient, so that both are compared.
+
+    Args:
+        result: what the student's function returned.
+        weight: the parameter to differentiate by.
+
+    Returns:
+        [loss, gradient], or the loss alone if it is not a single number.
+
+    Raises:
+        ValueError: the loss is not numeric, or has no gradient.
+    """
     loss = tensor(result)
     if loss.numel() != 1:
         return loss
     if not isinstance(result, Tensor) or not result.requires_grad:
         raise ValueError(
-            "Your loss has no gradient, so that nothing can be learned from it. It must stay a tensor from "
-            "beginning to end: no .item(), float(), .detach() or numpy on the way."
+            "Your loss has no gradient, so nothing can be learned from it. Keep it a tensor from beginning to end: "
+            "no .item(), float(), .detach() or numpy on the way."
         )
-    (slope,) = torch.autograd.grad(result.sum(), weights)
-    return [loss.reshape(()), slope]
+    (gradient,) = torch.autograd.grad(result.sum(), weight)
+    return [loss.reshape(()), gradient]
 
 
-def difference(given: object, expected: object, tolerance: float | Callable[[Tensor], Tensor], slack=1.0) -> str | None:
-    """In words, how a result differs from what is expected; None where it does not. slack multiplies the tolerance."""
+def difference(given: Any, expected: Any, tolerance: Tolerance, slack: float = 1.0) -> str | None:
+    """How a result differs from the expected one.
+
+    Args:
+        given: the student's result, in any form.
+        expected: a tensor, array, number, string, None, or a list or tuple of these.
+        tolerance: allowed error.
+        slack: multiplies the tolerance.
+
+    Returns:
+        The difference in words, or None if the two agree.
+    """
     if isinstance(expected, str) or expected is None:
         same = type(given) is type(expected) and given == expected
-        what = "None" if expected is None else f"The text {expected!r}"
-        return None if same else f"{what} was expected; {kind(given)} came back."
+        wanted = "None" if expected is None else f"The text {expected!r}"
+        return None if same else f"{wanted} was expected, but you returned {describe(given)}."
     if isinstance(expected, list | tuple):
         several = isinstance(given, list | tuple) or (isinstance(given, Tensor | np.ndarray) and given.ndim > 0)
         if not several or len(given) != len(expected):
-            return f"{len(expected)} results were expected; {kind(given)} came back."
+            return f"{len(expected)} results were expected, but you returned {describe(given)}."
         parts = (difference(g, e, tolerance, slack) for g, e in zip(given, expected))
         return next((f"Result {k} of {len(expected)}: {part}" for k, part in enumerate(parts, 1) if part), None)
     try:
@@ -66,23 +103,25 @@ def difference(given: object, expected: object, tolerance: float | Callable[[Ten
     if given.shape != expected.shape and not given.numel() == expected.numel() == 1:
         return f"The shape should be {tuple(expected.shape)}; yours is {tuple(given.shape)}."
     if given.is_floating_point() and not expected.is_floating_point():
-        what = "truth values (True, False)" if expected.dtype == torch.bool else "whole numbers (torch.int64)"
-        return f"These should be {what}; yours are decimals."
-    return _off(given.double().reshape(expected.shape), expected.double(), tolerance, slack)
+        wanted = "booleans (True, False)" if expected.dtype == torch.bool else "integers (torch.int64)"
+        return f"These should be {wanted}; yours are floating-point numbers."
+    return _wrong_numbers(given.double().reshape(expected.shape), expected.double(), tolerance, slack)
 
 
-def _off(given: Tensor, expected: Tensor, tolerance: float | Callable[[Tensor], Tensor], slack: float) -> str | None:
+def _wrong_numbers(given: Tensor, expected: Tensor, tolerance: Tolerance, slack: float) -> str | None:
+    """Which numbers differ by more than slack * tolerance, in words, or None. Both tensors have the same shape."""
     if callable(tolerance):
         allowed = tolerance(expected)
-    else:  # relative to each number, and a hundredth of it to the largest
+    else:  # relative to each number, or to a hundredth of the largest
         largest = expected[expected.isfinite()].abs().max() if expected.isfinite().any() else 0.0
         allowed = tolerance * (expected.abs() + 0.01 * largest)
-    same = ((given - expected).abs() <= slack * allowed) & expected.isfinite()
-    off = ~(same | (given == expected) | (given.isnan() & expected.isnan()))
-    if not off.any():
+    close = ((given - expected).abs() <= slack * allowed) & expected.isfinite()
+    wrong = ~(close | (given == expected) | (given.isnan() & expected.isnan()))
+    if not wrong.any():
         return None
     if (given.isnan() & ~expected.isnan()).any():
-        return "There are nan (not a number) in your result: is there a 0 / 0, inf - inf, or a log of what is below 0?"
-    at = off.nonzero()[0].tolist()
-    where = f"{int(off.sum())} of {off.numel()} numbers are off, the first at {at}" if at else "The number is off"
-    return f"{where}: {number(expected[tuple(at)])} was expected, yours is {number(given[tuple(at)])}."
+        return "Your result contains nan (not a number). Look for 0 / 0, inf - inf, or the log of a negative number."
+    at = wrong.nonzero()[0].tolist()
+    count = f"{int(wrong.sum())} of {wrong.numel()} numbers are wrong"
+    where = f"{count}, the first at {at}" if at else "The number is wrong"
+    return f"{where}: {format_number(expected[tuple(at)])} was expected, yours is {format_number(given[tuple(at)])}."

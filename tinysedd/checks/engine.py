@@ -1,24 +1,24 @@
-"""How an exercise is judged: by its results on many cases, and where they are wrong, by which wrong version they fit.
+"""How a check works: it compares results on many cases, and a wrong result with those of known wrong versions.
 
-An exercise is a right function, decorated. What is known about it hangs on it:
+An exercise is a correct function, decorated. Everything else about it is attached to that function:
 
-    @exercise("every ratio of neighbors, in one table.")   # said when all is right
-    def concrete_score(p, x): ...                           # never shown
+    @exercise("you computed every ratio in one table.")    # said when everything is right
+    def concrete_score(p, x): ...                           # the reference, never shown
 
     @concrete_score.cases
-    def _(dice): yield p, x                                 # arguments; a check is only as good as they are
+    def _(rng): yield p, x                                  # arguments; a check is only as good as its cases
 
-    @concrete_score.mistake("This is the ratio upside down.")
-    def _(p, x): ...                                        # gives the student's results in all cases? Then that is it
+    @concrete_score.mistake("Your ratio is upside down.")   # the diagnosis if the student's results
+    def _(p, x): ...                                        # agree with this wrong version in every case
 
     @concrete_score.measure
-    def _(result, p, x): ...                                # where many results are right: what of them is compared
+    def _(result, p, x): ...                                # if many results are right: what to compare instead
 
     @concrete_score.exact
-    def _(p, x): ...                                        # where there is chance: what is measured on average
+    def _(p, x): ...                                        # for random functions: the expected value of the measure
 
     @concrete_score.picture
-    def _(function): ...                                    # a Figure, drawn with the student's function
+    def _(function): ...                                    # a Figure made with the student's function
 
 Results may be tensors, arrays, nested lists or numbers, in single or double precision.
 """
@@ -32,105 +32,163 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinysedd.checks.compare import difference, shares, tensor
-from tinysedd.checks.messages import CheckFailed, Passed, kind, paragraph, table
+from tinysedd.checks.compare import Tolerance, binomial_tolerance, difference, tensor
+from tinysedd.checks.messages import CheckFailed, Passed, describe, paragraph, table
 
-__all__ = ["CheckFailed", "Exercise", "Passed", "exercise", "kind", "shares", "tensor"]
+__all__ = ["CheckFailed", "Exercise", "Passed", "binomial_tolerance", "describe", "exercise", "tensor"]
 
 
-class Unfit(ValueError):
-    """A result that cannot be measured, and why: a diagnosis in itself."""
+class InvalidResult(ValueError):
+    """Why a result cannot be measured. The reason is a diagnosis in itself."""
 
 
 @dataclass
 class Outcome:
-    """What a call gave: a result, or an error; changed: the arguments that it changed."""
+    """What one call produced.
 
-    result: object = None
+    Attributes:
+        result: what the function returned, or its measure.
+        error: the exception it raised, or None.
+        changed: names of the arguments it changed.
+    """
+
+    result: Any = None
     error: Exception | None = None
     changed: list[str] = field(default_factory=list)
 
 
-def exercise(achieved: str, **options) -> Callable[[Callable], "Exercise"]:
-    """Make an exercise of a right function: see the head of this file, and `Exercise` for the options."""
-    return lambda reference: Exercise(reference, achieved, **options)
+def exercise(success: str, **options: Any) -> Callable[[Callable], "Exercise"]:
+    """Turn a correct function into an exercise.
+
+    Args:
+        success: said after "NAME is right: " when the check passes.
+        options: fields of `Exercise`, such as tolerance or seconds.
+
+    Returns:
+        A decorator that replaces the function with an `Exercise`.
+    """
+    return lambda reference: Exercise(reference, success, **options)
 
 
 @dataclass(eq=False)
 class Exercise:
-    """Called with a student's function it gives `Passed`, or raises `CheckFailed`.
+    """A check: call it with the student's function. It returns `Passed` or raises `CheckFailed`.
 
-    tolerance  how far numbers may be off, relative to themselves (and a hundredth of it relative to the largest);
-               or a function: expected numbers -> how far each may be off. `shares(draws)` is one, for random functions.
-    seconds    how long one call may take: a loop may never end.
-    repeats    where a call draws one thing: how many calls, with one generator, make the result, which is then a list.
-    in_place   the function may change its arguments; the measure sees them as the function left them.
-    measured   what the numbers of a measure are, in words for the student.
+    Attributes:
+        reference: the correct function.
+        success: said when the check passes.
+        tolerance: allowed relative error (numbers near 0 are compared with a hundredth of the largest number), or a
+            function from expected numbers to their allowed absolute errors, such as `binomial_tolerance(draws)`.
+        in_place: whether the function may change its arguments; the measure then sees the changed arguments.
+        seconds: time limit for one call, so that an endless loop does not block the notebook.
+        repeats: how many calls, with the same generator, make up the result; if more than 1, it is a list.
+        measured: what the numbers of the measure are, in words for the student.
+        mistakes: known wrong versions, each with its diagnosis.
     """
 
     reference: Callable
-    achieved: str
-    tolerance: float | Callable[[Tensor], Tensor] = 1e-4
+    success: str
+    tolerance: Tolerance = 1e-4
     in_place: bool = False
     seconds: float = 10.0
     repeats: int = 1
     measured: str = ""
     mistakes: list[tuple[Callable, str]] = field(default_factory=list, init=False)
     _parts: dict[str, Callable] = field(default_factory=dict, init=False)
+    _known: dict[tuple[Callable, int], Outcome] = field(default_factory=dict, init=False)
 
-    def cases(self, make: Callable) -> None:
+    def cases(self, make: Callable[[torch.Generator], Iterator[tuple]]) -> None:
+        """Decorator: `make(rng)` yields the arguments of each case as a tuple. It must be deterministic given rng."""
         self._parts["cases"] = make
 
     def measure(self, measure: Callable) -> None:
+        """Decorator: `measure(result, *arguments)` is compared instead of the result.
+
+        It may raise ValueError when the result cannot be measured; the message becomes the diagnosis.
+        """
         self._parts["measure"] = measure
 
-    def exact(self, expect: Callable) -> None:
-        self._parts["exact"] = expect
+    def exact(self, expected: Callable) -> None:
+        """Decorator: `expected(*arguments)` replaces the reference's result, for functions that draw at random."""
+        self._parts["exact"] = expected
 
     def picture(self, draw: Callable) -> None:
+        """Decorator: `draw(function)` returns a figure made with the student's function, shown if the check passes."""
         self._parts["picture"] = draw
 
     def mistake(self, diagnosis: str) -> Callable[[Callable], None]:
+        """Decorator: a wrong version. If the student's results agree with it in every case, the diagnosis is shown."""
         return lambda wrong: self.mistakes.append((wrong, diagnosis))
 
     @property
     def name(self) -> str:
+        """The name of the reference function, and of the check."""
         return self.reference.__name__
 
     @property
     def parameters(self) -> list[str]:
+        """The parameter names of the reference function."""
         return list(inspect.signature(self.reference).parameters)
 
     def __call__(self, function: Callable) -> Passed:
+        """Check a student's function.
+
+        Args:
+            function: the student's version of the reference.
+
+        Returns:
+            `Passed`, with a picture if the exercise has one.
+
+        Raises:
+            CheckFailed: the function is wrong. The message shows the smallest failing case, and a diagnosis if known.
+        """
+        with _single_thread():
+            return self._check(function)
+
+    def _check(self, function: Callable) -> Passed:
         cases = sorted(self._parts["cases"](torch.Generator().manual_seed(0)), key=_size)
-        self._can_be_called(function, cases[0])
-        given = [self.run(function, case) for case in cases]
-        expected = [self._expected(case) for case in cases]
-        for case, g, e in zip(cases, given, expected):  # the smallest first
+        self._check_call(function, cases[0])
+        given = [self._outcome(function, case, k) for k, case in enumerate(cases)]
+        expected = [self._expected(case, k) for k, case in enumerate(cases)]
+        for case, g, e in zip(cases, given, expected):  # smallest case first
             if found := self.difference(g, e):
-                raise self._diagnosed(cases, given, case, g, e) or self._failed(_why(g, function) or found, case, g, e)
+                raise self._diagnose(cases, given, case, g, e) or self._failed(_why(g, function) or found, case, g, e)
         for case, g in zip(cases, given):
             if g.changed:
                 raise self._failed(f"{_why(g, function)} The result is right.", case)
-            if any(isinstance(a, torch.Generator) for a in case) and self._depends_on_more(function, case):
-                raise self._failed("The same dice gave two results: is there chance without `generator=`?", case)
+            if any(isinstance(a, torch.Generator) for a in case) and self._ignores_generator(function, case, g):
+                problem = "The same generator gave two different results."
+                raise self._failed(f"{problem} Pass `generator=generator` to every random call.", case)
         picture = self._parts.get("picture")
-        return Passed(f"{self.name} is right: {self.achieved}", picture and picture(function))
+        return Passed(f"{self.name} is right: {self.success}", picture and picture(function))
 
     def run(self, function: Callable, case: tuple, seed: int = 0) -> Outcome:
-        """Call a function on copies of the arguments."""
+        """Call a function on copies of a case's arguments, and measure the result if the exercise has a measure.
+
+        Args:
+            function: what to call.
+            case: its arguments.
+            seed: seeds PyTorch's global generator during the call; its state is restored afterward.
+
+        Returns:
+            The outcome. An exception in the function becomes `Outcome.error`.
+
+        Raises:
+            CheckFailed: the function raises NotImplementedError or exceeds the time limit.
+        """
         arguments = _copy(case)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also queue a call for CUDA, slowly
             try:
-                with _no_longer_than(self.seconds):
-                    draws = [function(*arguments) for _ in range(self.repeats)]
-                outcome = Outcome(draws if self.repeats > 1 else draws[0])
+                with _time_limit(self.seconds):
+                    results = [function(*arguments) for _ in range(self.repeats)]
+                outcome = Outcome(results if self.repeats > 1 else results[0])
                 if not self.in_place:
                     names = zip(self.parameters, arguments, case)
                     outcome.changed = [name for name, a, b in names if _differ(a, b)]
@@ -138,65 +196,91 @@ class Exercise:
                     try:
                         outcome.result = measure(outcome.result, *(arguments if self.in_place else _copy(case)))
                     except ValueError as error:
-                        outcome.error = Unfit(str(error))
+                        outcome.error = InvalidResult(str(error))
                 return outcome
             except NotImplementedError as error:
-                lines = [f"{self.name} is not written yet.", "", *paragraph(f"What is asked: {error}")]
+                lines = [f"{self.name} is not written yet.", "", *paragraph(f"Your task: {error}")]
                 raise CheckFailed("\n".join(lines)) from None
             except TimeoutError:
-                told = f"It had not finished after {self.seconds:g} seconds. Is there a loop that never ends?"
-                raise self._failed(told, case) from None
+                problem = f"Your function did not finish within {self.seconds:g} seconds. Is there an endless loop?"
+                raise self._failed(problem, case) from None
             except Exception as error:
                 return Outcome(error=error)
 
     def difference(self, given: Outcome, expected: Outcome, slack: float = 1) -> str | None:
-        """In words, how two outcomes differ; None where they do not."""
+        """How two outcomes differ, in words, or None if they agree. `slack` multiplies the tolerance."""
         if given.error or expected.error:
             same = type(given.error) is type(expected.error)
-            if isinstance(given.error, Unfit):
+            if isinstance(given.error, InvalidResult):
                 same = str(given.error) == str(expected.error)
             if not given.error:
-                return f"The function should raise {type(expected.error).__name__}; {kind(given.result)} came back."
+                wanted = type(expected.error).__name__
+                return f"Your function should raise {wanted}, but it returned {describe(given.result)}."
             return None if same else f"{type(given.error).__name__}: {given.error}"
         return difference(given.result, expected.result, self.tolerance, slack)
 
-    def _expected(self, case: tuple) -> Outcome:
+    def _expected(self, case: tuple, k: int) -> Outcome:
         exact = self._parts.get("exact")
-        return Outcome(exact(*_copy(case))) if exact else self.run(self.reference, case)
+        return Outcome(exact(*_copy(case))) if exact else self._outcome(self.reference, case, k)
 
-    def _diagnosed(self, cases, given, case, g, e) -> CheckFailed | None:
+    def _outcome(self, function: Callable, case: tuple, k: int) -> Outcome:
+        """Run case number k. The outcomes of the reference and the mistakes are kept: the cases are always the same."""
+        if function is not self.reference and all(function is not wrong for wrong, _ in self.mistakes):
+            return self.run(function, case)
+        if (function, k) not in self._known:
+            outcome = self.run(function, case)
+            if outcome.error:
+                outcome.error.__traceback__ = None  # it would keep the frames of the call alive
+            self._known[function, k] = outcome
+        return self._known[function, k]
+
+    def _diagnose(
+        self, cases: list[tuple], given: list[Outcome], case: tuple, g: Outcome, e: Outcome
+    ) -> CheckFailed | None:
+        """The failure with the diagnosis of the first mistake that agrees with `given` in every case, or None."""
         for mistake, diagnosis in self.mistakes:
-            if all(not self.difference(outcome, self.run(mistake, c), 2) for outcome, c in zip(given, cases)):
+            outcomes = (self._outcome(mistake, c, k) for k, c in enumerate(cases))
+            if all(not self.difference(outcome, wrong, 2) for outcome, wrong in zip(given, outcomes)):
                 return self._failed(diagnosis, case, g, e, diagnosis)
         return None
 
-    def _can_be_called(self, function: Callable, case: tuple) -> None:
+    def _check_call(self, function: object, case: tuple) -> None:
+        """Raise CheckFailed unless the function is callable with this number of arguments."""
         if not callable(function):
-            told = f"Give the check your function itself, without brackets: check.{self.name}({self.name})."
-            raise CheckFailed(f"{told}\nIt was given {kind(function)}.")
+            problem = f"Pass your function itself, without parentheses: check.{self.name}({self.name})."
+            raise CheckFailed(f"{problem}\nYou passed {describe(function)}.")
         try:
             inspect.signature(function).bind(*case)
         except TypeError:
             call = f"{self.name}({', '.join(self.parameters)})"
-            raise CheckFailed(f"The check calls {call}; your function takes {inspect.signature(function)}.") from None
+            problem = f"The check calls {call}, but your function takes {inspect.signature(function)}."
+            raise CheckFailed(problem) from None
         except ValueError:  # some built-in functions have no signature
             pass
 
-    def _depends_on_more(self, function: Callable, case: tuple) -> bool:
-        """Whether it draws from other dice than those that it was given."""
-        first, second = self.run(function, case, seed=1), self.run(function, case, seed=2)
-        return difference(first.result, second.result, 0.0) is not None
+    def _ignores_generator(self, function: Callable, case: tuple, given: Outcome) -> bool:
+        """Whether the result changes with the seed of PyTorch's global generator, which the function should not use."""
+        return difference(self.run(function, case, seed=1).result, given.result, 0.0) is not None
 
-    def _failed(self, finding: str, case: tuple, given=None, expected=None, diagnosis=None) -> CheckFailed:
+    def _failed(
+        self,
+        problem: str,
+        case: tuple,
+        given: Outcome | None = None,
+        expected: Outcome | None = None,
+        diagnosis: str | None = None,
+    ) -> CheckFailed:
+        """The message of a failed check: the problem, a case that shows it, and the two results."""
         rows, results = dict(zip(self.parameters, case)), {}
-        if expected and isinstance(given.error, Unfit):
-            diagnosis, results = diagnosis or finding, {"yours": given.result}
-        elif expected and not (given.error and self.measured):  # where nothing came, there is nothing to measure
-            results = {"expected": expected.error or expected.result, "yours": given.error or given.result}
+        if given and expected:
+            if isinstance(given.error, InvalidResult):
+                diagnosis, results = diagnosis or problem, {"yours": given.result}
+            elif not (given.error and self.measured):  # without a result there is nothing to measure
+                results = {"expected": expected.error or expected.result, "yours": given.error or given.result}
         width = max(map(len, rows | results))
-        lines = [f"{self.name} is not right yet.", "", *paragraph(finding)]
-        chance = any(isinstance(argument, torch.Generator) for argument in case)  # then a case is large, to be judged
-        lines += ["", f"{'A' if chance else 'The smallest'} case that shows it:", *table(rows, width)]
+        lines = [f"{self.name} is not right yet.", "", *paragraph(problem)]
+        random = any(isinstance(argument, torch.Generator) for argument in case)  # such cases are all large
+        lines += ["", f"{'A' if random else 'The smallest'} case that fails:", *table(rows, width)]
         lines += ["", *table(results, width)] if results else []
         if "expected" in results and self.measured:
             lines += ["", *paragraph(f"expected, yours: {self.measured}")]
@@ -204,63 +288,81 @@ class Exercise:
 
 
 def _why(given: Outcome, function: Callable) -> str:
-    """What an outcome shows by itself: an argument that was changed, or an error and the line that it came from."""
+    """What an outcome shows by itself: an argument that was changed, or an error and the line that raised it."""
     if given.changed:
         names = " and ".join(given.changed)
-        return f"The function changes its argument {names}. Who calls it may still need it: work on a copy (.clone())."
-    if given.error is None or isinstance(given.error, Unfit):
+        return (
+            f"Your function changes its argument {names}, which the caller may still need. Work on a copy (.clone())."
+        )
+    if given.error is None or isinstance(given.error, InvalidResult):
         return str(given.error or "")
-    said, code, place = f"{type(given.error).__name__}: {given.error}", getattr(function, "__code__", None), None
-    trace = given.error.__traceback__
-    while code and trace:
+    message, code = f"{type(given.error).__name__}: {given.error}", getattr(function, "__code__", None)
+    if code is None:
+        return message
+    number, trace = None, given.error.__traceback__
+    while trace:
         if trace.tb_frame.f_code is code:
-            place = trace.tb_lineno
+            number = trace.tb_lineno
         trace = trace.tb_next
-    if place is None:
-        return said
-    line = linecache.getline(code.co_filename, place).strip()
-    return f"{said}. It comes from line {place - code.co_firstlineno + 1} of your function:\n    {line}"
-
-
-class _Over(BaseException):
-    """The time is over. It is no Exception, lest a student's own `except` catch it."""
+    if number is None:
+        return message
+    line = linecache.getline(code.co_filename, number).strip()
+    return f"{message}. It comes from line {number - code.co_firstlineno + 1} of your function:\n    {line}"
 
 
 @contextlib.contextmanager
-def _no_longer_than(seconds: float) -> Iterator[None]:
-    """TimeoutError when the time is over, in the midst of any Python code; only a call of C must end by itself."""
-    raises, thread = ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident())
-    timer = threading.Timer(seconds, raises, [thread, ctypes.py_object(_Over)])
+def _single_thread() -> Iterator[None]:
+    """Use one PyTorch thread: the tensors of a check are small, and on a busy machine more threads are far slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _TimeUp(BaseException):
+    """The time limit was reached. Not an Exception, so that an `except Exception` in the function does not catch it."""
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError after some seconds, inside any Python code; a call into C has to return first."""
+    raise_in, thread = ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident())
+    timer = threading.Timer(seconds, raise_in, [thread, ctypes.py_object(_TimeUp)])
     timer.daemon = True
     timer.start()
     try:
         yield
-    except _Over:
+    except _TimeUp:
         raise TimeoutError from None
     finally:
         timer.cancel()
 
 
-def _size(value: object) -> int:
-    """How much there is to read: cases are judged the smallest first."""
+def _size(value: Any) -> int:
+    """How much there is to read in a case; the smallest case is shown."""
     if isinstance(value, tuple):
         return sum(map(_size, value))
     return math.prod(value.shape) if isinstance(value, Tensor) else len(value) if hasattr(value, "__len__") else 1
 
 
-def _copy(value: object) -> object:
+def _copy(value: Any) -> Any:
+    """A copy of an argument, or of a tuple of arguments; functions and numbers are passed as they are."""
     if isinstance(value, torch.Generator):
         return value.clone_state()
     if isinstance(value, tuple):
         return tuple(map(_copy, value))
-    kinds = Tensor | np.ndarray | list | dict | set | torch.nn.Module
+    if isinstance(value, Tensor):
+        return value.clone()
+    kinds = np.ndarray | list | dict | set | torch.nn.Module
     return copy.deepcopy(value) if isinstance(value, kinds) else value
 
 
-def _differ(a: object, b: object) -> bool:
-    """Whether an argument was changed: only what can be is compared."""
+def _differ(a: Any, b: Any) -> bool:
+    """Whether an argument was changed. Types that cannot be compared count as unchanged."""
     if isinstance(a, Tensor):
-        return a.shape != b.shape or not torch.equal(a.nan_to_num(), b.nan_to_num())
+        return not torch.equal(a, b) and (a.shape != b.shape or not torch.equal(a.nan_to_num(), b.nan_to_num()))
     if isinstance(a, list | tuple):
         return len(a) != len(b) or any(map(_differ, a, b))
     if isinstance(a, dict):

@@ -1,20 +1,27 @@
-"""What a check says: passed or failed, and values in words and figures. Nothing is too odd to have a name."""
+"""What a check says: passed or failed, and how values are described and printed. Any value whatever can be printed."""
 
+import contextlib
 import math
 import textwrap
 import types
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-SHOWN = 60  # numbers that are still printed one by one
+MAX_NUMBERS = 60  # larger tensors are printed as their shape only
 
 
 class CheckFailed(AssertionError):
-    """What a check found, in words; diagnosis: the mistake that it knew, or None. A notebook shows no traceback."""
+    """What a check found wrong. Notebooks show the message without a traceback.
+
+    Args:
+        message: the whole message.
+        diagnosis: the part that names a known mistake, or None.
+    """
 
     def __init__(self, message: str, diagnosis: str | None = None):
         super().__init__(message)
@@ -27,7 +34,12 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Passed:
-    """What was achieved, with a picture where there is one; shows itself as the last line of a cell."""
+    """The result of a check that passed; displays itself when it is the last line of a cell.
+
+    Attributes:
+        text: what is right.
+        picture: a figure to show below the text, or None.
+    """
 
     text: str
     picture: object = None
@@ -44,12 +56,13 @@ class Passed:
             display(self.picture)
 
 
-def table(rows: dict[str, object], width: int) -> list[str]:
-    """A line or more for each value, behind its name."""
-    return [f"    {n:{width}}   " + show(v).replace("\n", "\n" + " " * (width + 7)) for n, v in rows.items()]
+def table(rows: dict[str, Any], width: int) -> list[str]:
+    """Lines with a name and a value each; names are padded to `width`, and values may take several lines."""
+    return [f"    {n:{width}}   " + format_value(v).replace("\n", "\n" + " " * (width + 7)) for n, v in rows.items()]
 
 
 def paragraph(text: str) -> list[str]:
+    """Lines of `text`, wrapped to 92 columns; wrapped lines keep the indentation of their first line."""
     return [part for line in text.split("\n") for part in textwrap.wrap(line, 92, subsequent_indent=_indent(line))]
 
 
@@ -57,11 +70,11 @@ def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
 
-def kind(value: object) -> str:
-    """What sort of thing it is."""
+def describe(value: object) -> str:
+    """A short noun phrase for any value, such as "a tensor of shape (2, 3)", to complete "you returned ..."."""
     match value:
         case None:
-            return "None (is a return missing?)"
+            return "None (did you forget to return?)"
         case str():
             return f"the text {value[:40]!r}"
         case Tensor() | np.ndarray():
@@ -69,54 +82,55 @@ def kind(value: object) -> str:
         case list() | tuple() | dict() | set():
             return f"a {type(value).__name__} of length {len(value)}"
         case types.GeneratorType():
-            return "a generator (put list(...) around it, or return in place of yield)"
+            return "a generator (wrap it in list(...), or use return instead of yield)"
         case bool() | float() | np.generic():
             return f"the number {value}"
         case int():
-            return f"the number {value}" if value.bit_length() < 100 else "a number of very many digits"
+            return f"the number {value}" if value.bit_length() < 100 else "a number with very many digits"
         case _ if callable(value):
-            return "a function (are its brackets missing?)"
+            return "a function (did you forget the parentheses?)"
     return f"something of type {type(value).__name__}"
 
 
-def show(value: object) -> str:
-    """A value for a reader: numbers to four digits, a matrix in rows, what is large by its shape alone."""
+def format_value(value: Any) -> str:
+    """Any value as text: numbers to four digits, matrices in rows, and large values by their description only."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], list | Tensor | np.ndarray):
-        try:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
             value = torch.as_tensor(value)
-        except (TypeError, ValueError, RuntimeError):
-            pass
-    if isinstance(value, Tensor | np.ndarray) and 0 < math.prod(value.shape) <= SHOWN:
-        return _rows(torch.as_tensor(value).detach())
+    if isinstance(value, Tensor | np.ndarray) and 0 < math.prod(value.shape) <= MAX_NUMBERS:
+        return _format_tensor(torch.as_tensor(value).detach())
     if isinstance(value, list | tuple) and len(value) <= 12:
-        inside = ", ".join(map(show, value))
+        inside = ", ".join(map(format_value, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if isinstance(value, bool | str | int) or value is None:
-        return repr(value)[:SHOWN] if not isinstance(value, int) or value.bit_length() < 100 else f"({kind(value)})"
+        short = not isinstance(value, int) or value.bit_length() < 100
+        return repr(value)[:MAX_NUMBERS] if short else f"({describe(value)})"
     if isinstance(value, float | np.number):
         return f"{value:.4g}"
     if isinstance(value, torch.Generator):
-        return "(dice)"
+        return "(a generator)"
     if isinstance(value, Exception):
         return f"({type(value).__name__})"
     if callable(value) and hasattr(value, "__name__"):
         return f"(a function, {value.__name__})"
     if isinstance(value, Tensor | np.ndarray | list | tuple | dict | set | types.GeneratorType):
-        return f"({kind(value)})"
-    return repr(value)[: 2 * SHOWN]
+        return f"({describe(value)})"
+    return repr(value)[: 2 * MAX_NUMBERS]
 
 
-def _rows(t: Tensor) -> str:
+def _format_tensor(t: Tensor) -> str:
+    """Nested brackets; the rows of a matrix are aligned."""
     if t.ndim == 0:
-        return number(t)
+        return format_number(t)
     if t.ndim == 1:
-        return "[" + ", ".join(map(number, t)) + "]"
+        return "[" + ", ".join(map(format_number, t)) + "]"
     if t.ndim == 2:
-        cells = [[number(v) for v in row] for row in t]
+        cells = [[format_number(v) for v in row] for row in t]
         width = max(len(cell) for row in cells for cell in row)
         return "[" + ",\n ".join("[" + ", ".join(cell.rjust(width) for cell in row) + "]" for row in cells) + "]"
-    return "[" + ",\n ".join(_rows(part).replace("\n", "\n ") for part in t) + "]"
+    return "[" + ",\n ".join(_format_tensor(part).replace("\n", "\n ") for part in t) + "]"
 
 
-def number(v: Tensor) -> str:
+def format_number(v: Tensor) -> str:
+    """A tensor with one number as text; floating-point numbers to four digits."""
     return f"{v.item():.4g}" if v.is_floating_point() else str(v.item())

@@ -1,28 +1,41 @@
-"""What there is to see: a trajectory in a terminal, a notebook, a file; and in a notebook, what a score function says.
+"""Ways to look at a trajectory (in a terminal, a notebook or a file) and at a score function (in a notebook).
+
+A trajectory, as returned by `sample`:
 
     play(trajectory)                the texts settle in place in a terminal
-    save(trajectory, "x.gif")       .gif, .png, .html or .txt
-    player(trajectory)              in a notebook: step through it with a slider
-    animation(trajectory)           in a notebook: an animated picture
-    strip(trajectory)               in a notebook: noise, half-way, text, as one still picture
+    save(trajectory, "x.gif")       a file: .gif, .png, .html or .txt
+    player(trajectory)              notebook: step through it with a slider
+    animation(trajectory)           notebook: an animated picture
+    strip(trajectory)               notebook: noise, halfway and final text in one still picture
 
-    heatmap(log_score, x, alphabet)     all neighbors' concrete scores as a picture
+A score function, and training:
+
+    heatmap(log_score, x, alphabet)     the concrete scores of all neighbors
     bars(log_score, x, alphabet)        the best neighbors
-    ladder(words)                       words as a map, an edge for each pair that differs in one character
+    ladder(words)                       a map of words with an edge between any two that differ in one character
     curve({name: points})               training curves
 
-    explore_neighbors(score, process, alphabet, text)      type a text, see its neighbors, jump to one
-    explore_noise(process, alphabet, texts)                 noise up and down
-    explore_denoising(score, process)                       write a text and see what the score says at each step
+Explorers, which recompute their picture when you move a control:
 
-What state a character is in, frames.py says. The picture libraries are loaded only when there is a picture to draw.
+    explore_neighbors(score, process, alphabet, text)      edit a text, see its neighbors, jump to one of them
+    explore_noise(process, alphabet, texts)                add and remove noise
+    explore_denoising(score, process)                      sample a text and see the scores at each step
+
+frames.py decides what state each character is in; every other module draws from its frames. matplotlib, Pillow and
+ipywidgets are imported only when a function needs them.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from tinysedd.show.export import save
 from tinysedd.show.player import player
 from tinysedd.show.terminal import play
+
+if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ imports these
+    from tinysedd.show.explorers import explore_denoising, explore_neighbors, explore_noise
+    from tinysedd.show.pictures import animation, strip
+    from tinysedd.show.plots import bars, curve, heatmap, ladder
 
 _LAZY = {
     "pictures": ["animation", "strip"],

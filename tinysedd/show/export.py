@@ -1,40 +1,38 @@
-"""A trajectory as a file: an animated picture, a page to step through, or only the texts."""
+"""Save a trajectory to a file: an animated picture, a web page with a player, or plain text."""
 
 import os
 from pathlib import Path
 
+from tinysedd.files import write_atomically
 from tinysedd.sampling import Trajectory
-from tinysedd.show.frames import paragraphs
+from tinysedd.show.frames import join_texts
 from tinysedd.show.player import page
 
 
 def save(trajectory: Trajectory, path: str | os.PathLike) -> Path:
-    """Write a trajectory; the path's ending says as what. A file is there whole or not at all.
+    """Save a trajectory and return the path. The file extension selects the format.
 
-    .gif .png   animated; a viewer that cannot animate a .png shows the final texts. The first 8 texts
-    .html       a page with a player of the first 8 texts, and all final texts
-    .txt        the final texts: one a line, or with an empty line between where texts have lines
-    ValueError where the ending is another, or the folder does not exist.
+    .gif .png   an animation of the first 8 texts; a viewer that cannot animate a .png shows the final texts
+    .html       a page with a player for the first 8 texts, and all final texts
+    .txt        the final texts, one per line, or separated by empty lines if any text contains a line break
+    The file is written completely or not at all. ValueError if the extension is another one, the folder does not exist,
+    or the trajectory has no alphabet.
     """
-    path = checked(path)
-    content = RENDER[path.suffix.lower()](trajectory)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    path = check_path(path)
+    write_atomically(path, RENDERERS[path.suffix.lower()](trajectory))
     return path
 
 
-def checked(path: str | os.PathLike) -> Path:
-    """The path, if save can write there (see there); to ask before a long run and not after it."""
+def check_path(path: str | os.PathLike) -> Path:
+    """The path, if `save` can write there. Call this before a long run. ValueError as in `save`."""
     path = Path(path)
-    if path.suffix.lower() not in RENDER:
-        raise ValueError(f"{path.name!r} does not say what to save as: let it end in {', '.join(RENDER)}")
+    if path.suffix.lower() not in RENDERERS:
+        raise ValueError(f"cannot tell a file format from the name {path.name!r}: end it in {', '.join(RENDERERS)}")
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
+        raise ValueError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in: create it first")
     return path
+
+
 
 
 def _gif(trajectory: Trajectory) -> bytes:
@@ -49,8 +47,12 @@ def _png(trajectory: Trajectory) -> bytes:
     return pictures.png(trajectory)
 
 
+def _html(trajectory: Trajectory) -> bytes:
+    return page(trajectory).encode()
+
+
 def _txt(trajectory: Trajectory) -> bytes:
-    return (paragraphs(trajectory.texts) + "\n").encode()
+    return (join_texts(trajectory.texts) + "\n").encode()
 
 
-RENDER = {".gif": _gif, ".png": _png, ".html": lambda trajectory: page(trajectory).encode(), ".txt": _txt}
+RENDERERS = {".gif": _gif, ".png": _png, ".html": _html, ".txt": _txt}

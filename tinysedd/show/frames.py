@@ -1,7 +1,7 @@
-"""What each character of a trajectory is at each step: the one place that says so. All pictures are drawn from here.
+"""The state of each character of a trajectory at each step. All pictures are drawn from these frames.
 
-For every character on show there is one character to see (a mask, a line break, a control character would have none)
-and one mark, a letter that says what it is.
+A frame has one printable character for each character of a text (a mask, a line break or a control character gets a
+stand-in), and one mark: a letter for the character's state.
 """
 
 import unicodedata
@@ -14,20 +14,26 @@ from torch import Tensor
 from tinysedd.corpus import Alphabet
 from tinysedd.sampling import Trajectory
 
-GIVEN, MASKED, CHANGED, PROVISIONAL, SETTLED = MARKS = "gmcps"
+GIVEN, MASKED, CHANGED, UNSETTLED, SETTLED = MARKS = "gmcps"
 NAMES = dict(zip(MARKS, ["given", "masked", "just changed", "unsettled", "settled"]))
-NOISING = NAMES | {PROVISIONAL: "changed", SETTLED: "as it was"}  # where time goes up
+FORWARD_NAMES = NAMES | {UNSETTLED: "changed", SETTLED: "unchanged"}  # for forward noising, where time goes up
 MASK, BREAK, TAB, UNKNOWN = "·⏎⇥\ufffd"
-ROWS = 8  # texts in a picture, unless told
-COLUMNS = 64  # characters a line, before a text is wrapped
+ROWS = 8  # default number of texts in a picture
+COLUMNS = 64  # characters per line; longer texts are wrapped
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Some texts after a step. marks: for each text one letter a character, see NAMES.
+    """The state of some texts after one step.
 
-    left: the share of characters that are masked or, where the process has no mask, will change again; with time going
-    up, the share that is no longer as it was.
+    step      the step, out of `steps`, at which the process is at `time`
+    texts     what to display, one printable character per character
+    marks     for each text, one letter per character: a key of NAMES
+    fraction  the fraction of characters that are masked; without a mask, of those that will change again; in forward
+              noising, of those that differ from the clean text
+    has_mask  whether the process has a mask
+    note      replaces the default caption
+    forward   whether this is forward noising, where time goes up
     """
 
     step: int
@@ -35,84 +41,91 @@ class Frame:
     time: float
     texts: list[str]
     marks: list[str]
-    left: float
+    fraction: float
     has_mask: bool
-    note: str = ""  # a caption of its own
-    noising: bool = False  # time goes up
+    note: str = ""
+    forward: bool = False
 
     @property
     def caption(self) -> str:
+        """The note, or the step, the time and the fraction, as in "step 1 / 2   t = 0.50   50% masked"."""
         if self.note:
             return self.note
-        what = "changed" if self.noising else "masked" if self.has_mask else "unsettled"
-        return f"step {self.step} / {self.steps}   t = {self.time:.2f}   {100 * self.left:.0f} % {what}"
+        state = "changed" if self.forward else "masked" if self.has_mask else "unsettled"
+        return f"step {self.step} / {self.steps}   t = {self.time:.2f}   {100 * self.fraction:.0f}% {state}"
 
 
-def frames(trajectory: Trajectory, rows: Iterable[int] | None = None, most: int = 65) -> list[Frame]:
-    """At most so many frames of some rows (the first 8 unless told), evenly spaced, always the first and the last.
+def frames(trajectory: Trajectory, rows: Iterable[int] | None = None, max_frames: int = 65) -> list[Frame]:
+    """Up to `max_frames` (at least 2) evenly spaced frames, always including the first and the last step.
 
-    "Just changed" is since the frame before. Whether a character is settled is known only in hindsight: it will not
-    change again. Where time goes up, from clean text to noise, a character is settled while it is as it was in the
-    beginning. The first that is true of given, masked, just changed, settled is the mark. most: at least 2.
+    rows: the indices of the texts to show; by default the first 8. ValueError if the trajectory has no alphabet.
+
+    A character's mark is the first of these that applies: given, masked, just changed, settled; if none does, it is
+    unsettled. "Just changed" compares with the previous frame, even where steps between them are left out. "Settled"
+    means that the character does not change again, which only the whole trajectory can tell. In forward noising, where
+    time goes up, "settled" means equal to the clean text at step 0.
     """
     rows = list(range(min(trajectory.states.shape[1], ROWS)) if rows is None else rows)
     trajectory = replace(trajectory, states=trajectory.states[:, rows].cpu())
     states, last = trajectory.states, len(trajectory.states) - 1  # (T+1, rows, L), T
     given = trajectory.given.cpu().expand_as(states)
     masked = torch.zeros_like(given) if trajectory.mask is None else states == trajectory.mask
-    noising = bool(trajectory.times[-1] > trajectory.times[0])
-    settled = (states == states[-1]).int().flip(0).cummin(0).values.flip(0).bool()
-    settled = states == states[0] if noising else settled
-    unfinished = ~settled if noising or trajectory.mask is None else masked
+    forward = bool(trajectory.times[-1] > trajectory.times[0])
+    settled = (states == states[-1]).int().flip(0).cummin(0).values.flip(0).bool()  # equal to the end from here on
+    settled = states == states[0] if forward else settled
+    unfinished = ~settled if forward or trajectory.mask is None else masked
 
-    def frame(before: int, now: int) -> Frame:
-        facts = torch.stack([given[now], masked[now], states[now] != states[before], ~settled[now]], -1)
-        marks = ["".join(map(_mark, row)) for row in facts.tolist()]  # facts: (rows, L, 4)
-        texts = ["".join(map(_shown, *text_and_marks)) for text_and_marks in zip(trajectory.texts_at(now), marks)]
-        time, left = float(trajectory.times[now]), float(unfinished[now].float().mean())
-        return Frame(now, last, time, texts, marks, left, trajectory.mask is not None, noising=noising)
+    def frame(previous: int, now: int) -> Frame:
+        flags = torch.stack([given[now], masked[now], states[now] != states[previous], ~settled[now]], -1)
+        marks = ["".join(map(_mark, row)) for row in flags.tolist()]  # flags: (rows, L, 4)
+        texts = ["".join(map(_displayed, *text_and_marks)) for text_and_marks in zip(trajectory.texts_at(now), marks)]
+        time, fraction = float(trajectory.times[now]), float(unfinished[now].float().mean())
+        return Frame(now, last, time, texts, marks, fraction, trajectory.mask is not None, forward=forward)
 
-    shown = sorted({round(i * last / (most - 1)) for i in range(most)})
-    return [frame(before, now) for before, now in zip(shown[:1] + shown, shown)]
+    steps = sorted({round(i * last / (max_frames - 1)) for i in range(max_frames)})
+    return [frame(previous, now) for previous, now in zip(steps[:1] + steps, steps)]
 
 
-def compared(before: Tensor, now: Tensor, mask: int | None, alphabet: Alphabet, note: str) -> Frame:
-    """A frame of texts (B, L) beside what they were before, with no step and no time."""
-    nothing = torch.zeros(now.shape[1], dtype=torch.bool)
-    pair = Trajectory(torch.stack([before, now]), torch.zeros(2), nothing, calls=0, mask=mask, alphabet=alphabet)
-    return replace(frames(pair, range(len(now)))[-1], note=note)
+def comparison(before: Tensor, after: Tensor, mask: int | None, alphabet: Alphabet, note: str) -> Frame:
+    """A frame of texts `after` (B, L) that marks what differs from `before` (B, L). The note is its caption."""
+    none_given = torch.zeros(after.shape[1], dtype=torch.bool)
+    pair = Trajectory(torch.stack([before, after]), torch.zeros(2), none_given, calls=0, mask=mask, alphabet=alphabet)
+    return replace(frames(pair, range(len(after)))[-1], note=note)
 
 
 def legend(frames: list[Frame], names: dict[str, str] | None = None) -> list[tuple[str, str]]:
-    """The names of the marks that occur, as texts with marks: each name looks like what it names."""
-    names = names or (NOISING if frames[0].noising else NAMES)
+    """A (name, marks) pair for each kind of mark in these frames, so that each name is styled like what it names.
+
+    names: a name for each mark; by default NAMES, or FORWARD_NAMES in forward noising.
+    """
+    names = names or (FORWARD_NAMES if frames[0].forward else NAMES)
     found = set("".join("".join(frame.marks) for frame in frames))
-    shown = {mark: (names[mark], mark * len(names[mark])) for mark in MARKS}
-    shown[MASKED] = (f"{MASK} {names[MASKED]}", MASKED.ljust(2 + len(names[MASKED]), SETTLED))
-    return [shown[mark] for mark in MARKS if mark in found]
+    entries = {mark: (names[mark], mark * len(names[mark])) for mark in MARKS}
+    entries[MASKED] = (f"{MASK} {names[MASKED]}", MASKED.ljust(2 + len(names[MASKED]), SETTLED))
+    return [entries[mark] for mark in MARKS if mark in found]
 
 
-def visible(c: str) -> str:
-    """The character to show for a character, on which no screen chokes."""
+def printable(c: str) -> str:
+    """The character itself, or a printable stand-in for a line break, a tab or a control character."""
     if c.isprintable():
         return c
     return {"\n": BREAK, "\t": TAB}.get(c, " " if unicodedata.category(c) == "Zs" else UNKNOWN)
 
 
-def final_text(text: str) -> str:
-    """A text to read: with its line breaks, without control characters; as long as the text."""
-    return "".join(c if c in "\n\t" else visible(c) for c in text)
+def readable(text: str) -> str:
+    """A text with its line breaks and tabs, and a stand-in for each other control character. Same length."""
+    return "".join(c if c in "\n\t" else printable(c) for c in text)
 
 
-def paragraphs(texts: list[str]) -> str:
-    """Texts below each other, with an empty line between where a text has lines itself."""
+def join_texts(texts: list[str]) -> str:
+    """Texts one per line, or separated by empty lines if any text contains a line break."""
     return ("\n\n" if any("\n" in text for text in texts) else "\n").join(texts)
 
 
-def _mark(facts: list[bool]) -> str:
-    given, masked, changed, unsettled = facts
-    return GIVEN if given else MASKED if masked else CHANGED if changed else PROVISIONAL if unsettled else SETTLED
+def _mark(flags: list[bool]) -> str:
+    given, masked, changed, unsettled = flags
+    return GIVEN if given else MASKED if masked else CHANGED if changed else UNSETTLED if unsettled else SETTLED
 
 
-def _shown(c: str, mark: str) -> str:
-    return MASK if mark == MASKED else visible(c)
+def _displayed(c: str, mark: str) -> str:
+    return MASK if mark == MASKED else printable(c)

@@ -1,12 +1,14 @@
-"""Trajectories as pictures: drawn character by character on a grid, at twice the size, so that they stay crisp.
+"""Trajectories as pictures, drawn character by character on a grid, at double resolution so that they stay crisp.
 
-White paper whatever is around it, since a picture cannot know. Colors are Okabe and Ito's; each mark has a shape too.
+The background is always white, because a picture does not know whether the page around it is light or dark. The colors
+are Okabe and Ito's. Each mark also differs in shape, so no state is shown by color alone.
 """
 
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import matplotlib
 from PIL import Image, ImageChops, ImageDraw, ImageFont
@@ -17,25 +19,28 @@ from tinysedd.show.frames import (
     COLUMNS,
     GIVEN,
     MASKED,
-    PROVISIONAL,
     SETTLED,
+    UNSETTLED,
     Frame,
-    final_text,
     frames,
+    join_texts,
     legend,
-    paragraphs,
+    readable,
 )
 
-PAPER, INK, GREY, RULE = (255, 255, 255), (26, 26, 26), (96, 96, 96), (214, 214, 214)
+if TYPE_CHECKING:  # an import of half a second, not needed to draw a trajectory
+    from matplotlib.figure import Figure
+
+PAPER, INK, GRAY, TRACK = (255, 255, 255), (26, 26, 26), (96, 96, 96), (214, 214, 214)
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)
-NOTHING = (255, 0, 255)  # the palette's place for what is not drawn at all
-GRADES = 7  # of each pair of colors, for smooth letters
-MARGIN, GAP = 32, 4  # pixels around everything, characters between texts side by side
+UNCHANGED = (255, 0, 255)  # palette entry for pixels that stay as they were in the previous frame
+SHADES = 7  # palette entries per pair of colors, for antialiased letters
+MARGIN, GAP = 32, 4  # margin in pixels; gap between texts side by side, in characters
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, in a notebook shown at half its size."""
+    """A PNG with alt text. A notebook displays it at half its size in pixels, since it has double resolution."""
 
     png: bytes
     text: str
@@ -48,44 +53,47 @@ class Picture:
 
 
 def animation(trajectory: Trajectory, seconds: float = 4.0) -> Picture:
-    """An animated picture for a notebook."""
+    """An animated picture of the first 8 texts, for a notebook. It plays for `seconds`, then holds the last frame."""
     return Picture(png(trajectory, seconds), _alt(trajectory))
 
 
 def strip(trajectory: Trajectory, moments: int = 3, rows: Iterable[int] | None = None) -> Picture:
-    """Some moments below each other: with 3, the noise, half-way and the text."""
+    """Evenly spaced moments one below the other, as a still picture. With 3: noise, halfway and final text.
+
+    rows: the indices of the texts to show; by default the first 8.
+    """
     shown = frames(trajectory, rows)
     chosen = [shown[round(i * (len(shown) - 1) / max(moments - 1, 1))] for i in range(moments)]
-    whole = _below(_draw(chosen, legend(shown), only_last=True))
-    return Picture(_bytes(_quantize(whole), "PNG"), _alt(trajectory))
+    image = _stack(_draw(chosen, legend(shown), legend_on_all=False))
+    return Picture(_encode(_quantize(image), "PNG"), _alt(trajectory))
 
 
-def still_png(frames: list[Frame], legend: list[tuple[str, str]], *plots) -> bytes:
-    """Some frames, and matplotlib figures below them, as one PNG."""
+def still_png(frames: list[Frame], legend: list[tuple[str, str]], *figures: "Figure") -> bytes:
+    """Frames with matplotlib figures below them, as one PNG at normal resolution."""
     images = [image.reduce(2) for frame in frames for image in _draw([frame], legend)]
-    for plot in plots:
-        plot.savefig(file := io.BytesIO(), format="png", dpi=100)
+    for figure in figures:
+        figure.savefig(file := io.BytesIO(), format="png", dpi=100)
         images.append(Image.open(file).convert("RGB"))
-    return _bytes(_below(images), "PNG")
+    return _encode(_stack(images), "PNG")
 
 
 def gif(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> bytes:
-    """An animated GIF; the last frame is held."""
+    """An animated GIF of the first 8 texts. It plays for `seconds`, then holds the last frame for `hold` seconds."""
     first, *rest = _images(trajectory)
-    return _bytes(first, "GIF", append_images=rest, duration=_durations(1 + len(rest), seconds, hold))
+    return _encode(first, "GIF", append_images=rest, duration=_durations(1 + len(rest), seconds, hold))
 
 
 def png(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> bytes:
-    """An animated PNG; the last frame is held. Where it cannot move, the last frame is what one sees."""
+    """An animated PNG of the first 8 texts, timed as in `gif`. A viewer that cannot animate it shows the last frame."""
     images = _images(trajectory)
-    nothing = len(_palette().getpalette()) // 3 - 1
+    unchanged = len(_colors()) // 3 - 1  # index in the palette
     changes = images[:1]
-    for before, now in zip(images, images[1:]):  # what stays the same is left out: a third of the size
-        difference = ImageChops.difference(before.convert("RGB"), now.convert("RGB")).convert("L")
+    for previous, now in zip(images, images[1:]):  # leave out unchanged pixels: a third of the file size
+        difference = ImageChops.difference(previous.convert("RGB"), now.convert("RGB")).convert("L")
         changes.append(now.copy())
-        changes[-1].paste(nothing, mask=difference.point(lambda d: 255 if d == 0 else 0))
-    options = dict(append_images=changes, default_image=True, blend=1, transparency=nothing)
-    return _bytes(images[-1], "PNG", duration=_durations(len(images), seconds, hold), **options)
+        changes[-1].paste(unchanged, mask=difference.point(lambda d: 255 if d == 0 else 0))
+    options = dict(append_images=changes, default_image=True, blend=1, transparency=unchanged)
+    return _encode(images[-1], "PNG", duration=_durations(len(images), seconds, hold), **options)
 
 
 def _images(trajectory: Trajectory) -> list[Image.Image]:
@@ -93,29 +101,30 @@ def _images(trajectory: Trajectory) -> list[Image.Image]:
     return [_quantize(image) for image in _draw(shown, legend(shown))]
 
 
-def _below(images: list[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), PAPER)
+def _stack(images: list[Image.Image]) -> Image.Image:
+    """The images one below the other."""
+    stacked = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), PAPER)
     top = 0
     for image in images:
-        whole.paste(image, (0, top))
+        stacked.paste(image, (0, top))
         top += image.height
-    return whole
+    return stacked
 
 
-def _bytes(image: Image.Image, format: str, **options) -> bytes:
+def _encode(image: Image.Image, format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **({"save_all": True, "loop": 0} if options else {}), **options)
     return file.getvalue()
 
 
 def _durations(count: int, seconds: float, hold: float) -> list[int]:
-    """Milliseconds; a GIF counts in hundredths of a second, and browsers slow down below two of them."""
+    """Frame durations in ms: multiples of 10, as a GIF needs, and at least 20, as browsers slow down shorter ones."""
     each = max(round(100 * seconds / count), 2) * 10
     return [each] * (count - 1) + [round(1000 * hold)]
 
 
 def _alt(trajectory: Trajectory) -> str:
-    return paragraphs([final_text(text) for text in trajectory.texts])
+    return join_texts([readable(text) for text in trajectory.texts])
 
 
 @cache
@@ -123,23 +132,24 @@ def _font(size: int, style: str = "") -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSansMono{style}.ttf", size)
 
 
-def _draw(shown: list[Frame], legend: list[tuple[str, str]], only_last: bool = False) -> list[Image.Image]:
-    """One image a frame, all of a size: the texts, a thin bar, and a line with step, time and (only_last?) the marks.
+def _draw(shown: list[Frame], legend: list[tuple[str, str]], legend_on_all: bool = True) -> list[Image.Image]:
+    """One image per frame, all of the same size: the texts, a thin progress bar, then the caption and the legend.
 
-    Long texts are wrapped, short ones stand side by side.
+    Long texts are wrapped; short ones are set side by side. Without `legend_on_all` only the last image has a legend.
     """
     big, small = Pen(28), Pen(22)
     count, length = len(shown[0].texts), len(shown[0].texts[0])
     across = max((COLUMNS + GAP) // (length + GAP), 1)
     lines = -(-length // COLUMNS)
-    pitch = lines * big.height + (big.height // 3 if lines > 1 else 0)  # from one text down to the next
-    key, key_marks = ((3 * gap).join(pieces) for gap, pieces in zip((" ", SETTLED), zip(*legend)))
+    pitch = lines * big.height + (big.height // 3 if lines > 1 else 0)  # pixels from one row of texts to the next
+    names = "   ".join(name for name, _ in legend)
+    name_marks = (3 * SETTLED).join(marks for _, marks in legend)
     texts_width = min((length + GAP) * min(across, count) - GAP, COLUMNS) * big.width
-    captions = max(len(frame.caption) for frame in shown)
-    width = max(texts_width, (captions + 3 + len(key)) * small.width)
+    caption = max(len(frame.caption) for frame in shown)
+    width = max(texts_width, (caption + 3 + len(names)) * small.width)
     bar = MARGIN + -(-count // across) * pitch + 12
 
-    def image(frame: Frame, with_key: bool) -> Image.Image:
+    def image(frame: Frame, with_legend: bool) -> Image.Image:
         image = Image.new("RGB", (width + 2 * MARGIN, bar + 12 + small.height + MARGIN), PAPER)
         draw = ImageDraw.Draw(image)
         for row, (text, marks) in enumerate(zip(frame.texts, frame.marks)):
@@ -147,49 +157,55 @@ def _draw(shown: list[Frame], legend: list[tuple[str, str]], only_last: bool = F
             for line in range(lines):
                 part = slice(line * COLUMNS, (line + 1) * COLUMNS)
                 big.write(draw, left, top + line * big.height, text[part], marks[part])
-        draw.rectangle((MARGIN, bar, MARGIN + width - 1, bar + 3), RULE)
+        draw.rectangle((MARGIN, bar, MARGIN + width - 1, bar + 3), TRACK)
         if frame.step:
             draw.rectangle((MARGIN, bar, MARGIN + width * frame.step // frame.steps - 1, bar + 3), BLUE)
         small.write(draw, MARGIN, bar + 12, frame.caption, SETTLED * len(frame.caption))
-        if with_key:
-            small.write(draw, MARGIN + width - len(key) * small.width, bar + 12, key, key_marks)
+        if with_legend:
+            small.write(draw, MARGIN + width - len(names) * small.width, bar + 12, names, name_marks)
         return image
 
-    return [image(frame, not only_last or frame is shown[-1]) for frame in shown]
+    return [image(frame, legend_on_all or frame is shown[-1]) for frame in shown]
 
 
 class Pen:
-    """Writes characters of one size into the cells of a grid."""
+    """Writes characters of one font size into the cells of a grid, styled by their marks."""
 
     def __init__(self, size: int):
         self.size = size
         self.width, self.height = round(_font(size).getlength("x")), round(1.5 * size)
 
-    def write(self, draw: ImageDraw.ImageDraw, left: int, top: int, text: str, marks: str):
+    def write(self, draw: ImageDraw.ImageDraw, left: int, top: int, text: str, marks: str) -> None:
+        """Write a text with its marks on one line. left, top: the corner of its first cell, in pixels."""
         base, middle, bottom = top + round(1.1 * self.size), top + self.height // 2, top + self.height - 3
         for x, c, mark in zip(range(left, left + len(text) * self.width, self.width), text, marks):
             right = x + self.width - 1
             if mark == MASKED:
-                draw.rectangle((x + self.width // 2 - 3, middle - 3, x + self.width // 2 + 3, middle + 3), GREY)
+                draw.rectangle((x + self.width // 2 - 3, middle - 3, x + self.width // 2 + 3, middle + 3), GRAY)
                 continue
             if mark == CHANGED:
                 draw.rectangle((x, top + 2, right, bottom), ORANGE)
                 draw.line((x, bottom, right, bottom), INK, 3)
             if mark == GIVEN:
                 draw.line((x, base + 6, right, base + 6), BLUE, 3)
-            style = {CHANGED: "-Bold", PROVISIONAL: "-Oblique"}.get(mark, "")
-            draw.text((x, base), c, GREY if mark == PROVISIONAL else INK, _font(self.size, style), anchor="ls")
+            style = {CHANGED: "-Bold", UNSETTLED: "-Oblique"}.get(mark, "")
+            draw.text((x, base), c, GRAY if mark == UNSETTLED else INK, _font(self.size, style), anchor="ls")
+
+
+def _colors() -> list[int]:
+    """The palette as a flat list of RGB values, UNCHANGED last."""
+    pairs = [(INK, PAPER), (GRAY, PAPER), (INK, ORANGE), (INK, BLUE), (BLUE, PAPER), (TRACK, TRACK)]
+    mix = [a + (b - a) * i // (SHADES - 1) for ink, paper in pairs for i in range(SHADES) for a, b in zip(ink, paper)]
+    return [*mix, *UNCHANGED]
 
 
 @cache
 def _palette() -> Image.Image:
-    pairs = [(INK, PAPER), (GREY, PAPER), (INK, ORANGE), (INK, BLUE), (BLUE, PAPER), (RULE, RULE)]
-    mix = [a + (b - a) * i // (GRADES - 1) for ink, paper in pairs for i in range(GRADES) for a, b in zip(ink, paper)]
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*mix, *NOTHING])
+    palette.putpalette(_colors())
     return palette
 
 
 def _quantize(image: Image.Image) -> Image.Image:
-    """One palette for all frames: smaller, and nothing flickers."""
+    """The image in one palette that all frames share, which makes files smaller and avoids flicker."""
     return image.quantize(palette=_palette(), dither=Image.Dither.NONE)

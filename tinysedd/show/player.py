@@ -1,21 +1,21 @@
-"""Step through a trajectory in a web page or a notebook: one piece of HTML that needs nothing from anywhere.
+"""Step through a trajectory in a web page or a notebook: a self-contained piece of HTML with no external resources.
 
-Without scripts the final texts are shown. It never starts by itself, and only the browser's own controls are used:
-arrow keys, Home and End on the slider, Space on a button. Text gets into the page as text and never as HTML.
+If scripts are disabled, it shows the final texts. It never plays by itself, and it uses the browser's native controls:
+arrow keys, Home and End on the slider, Space on a button. Corpus text is inserted as text, never as HTML.
 """
 
 import hashlib
-import html as escaping
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from itertools import groupby
 from string import Template
 
 from tinysedd.sampling import Trajectory
-from tinysedd.show.frames import COLUMNS, Frame, final_text, frames, legend, paragraphs
+from tinysedd.show.frames import COLUMNS, Frame, frames, join_texts, legend, readable
 
-# Ink and paper are the page's own, light or dark; "just changed" brings its own pair of colors.
+# Text and background colors are inherited from the page, light or dark. Only "just changed" sets both of its colors.
 STYLE = """
 .tinysedd-player { margin: 0.5em 0; line-height: 1.6; color: inherit; }
 .tinysedd-player .grid { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace;
@@ -34,7 +34,7 @@ STYLE = """
 .tinysedd-player pre { white-space: pre-wrap; overflow-wrap: anywhere; color: inherit; background: none; }
 """
 
-# Only the script makes them: where none may run, there is the final text and no button that does nothing.
+# The script inserts these, so a page without scripts has no buttons that do nothing.
 CONTROLS = """<div class="grid" aria-live="off"></div>
 <div class="controls">
 <button type="button">Play</button><button type="button">Back</button><button type="button">Forward</button>
@@ -43,7 +43,7 @@ CONTROLS = """<div class="grid" aria-live="off"></div>
 </div>
 <div class="legend"></div>"""
 
-# A page may hold this player several times, and a notebook runs a cell again: every root that has no life yet gets it.
+# A page may contain the same player several times, and a notebook may run a cell again: start each one just once.
 SCRIPT = (
     """
 (() => {
@@ -65,8 +65,8 @@ SCRIPT = (
     }
     return element;
   };
-  for (const root of document.querySelectorAll('[data-trajectory="$key"]:not([data-alive])')) {
-    root.dataset.alive = "";
+  for (const root of document.querySelectorAll('[data-trajectory="$key"]:not([data-ready])')) {
+    root.dataset.ready = "";
     const find = (name) => root.querySelector(name);
     find("details").insertAdjacentHTML("beforebegin", `"""
     + CONTROLS
@@ -75,9 +75,9 @@ SCRIPT = (
     const slider = find("input");
     const last = data.frames.length - 1;
     let timer = null;
-    const show = (place) => {
-      const frame = data.frames[Math.min(Math.max(place, 0), last)];
-      slider.value = place;
+    const show = (index) => {
+      const frame = data.frames[Math.min(Math.max(index, 0), last)];
+      slider.value = index;
       slider.setAttribute("aria-valuetext", frame.caption);
       find(".caption").textContent = frame.caption;
       find(".grid").replaceChildren(...frame.texts.map((text, row) => line(text, frame.marks[row])));
@@ -100,7 +100,7 @@ SCRIPT = (
     slider.oninput = () => move(0);
     find(".legend").append(...data.legend.map(([text, marks]) => line(text, marks)));
     for (const element of root.querySelectorAll("button, input, summary")) {
-      element.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes the arrow keys for itself
+      element.dataset.lmSuppressShortcuts = "true"; // else JupyterLab handles the arrow keys
     }
     find("details").open = false;
     show(last);
@@ -144,7 +144,7 @@ $player</body>
 
 @dataclass(frozen=True)
 class Player:
-    """As the last line of a notebook cell, a player; printed, the final texts."""
+    """At the end of a notebook cell it displays the player; printed, it is the final texts."""
 
     html: str
     text: str
@@ -157,32 +157,35 @@ class Player:
 
 
 def player(trajectory: Trajectory, rows: Iterable[int] | None = None) -> Player:
-    """A player for a notebook: of the first 8 texts, or of some rows."""
-    return Player(html(trajectory, rows), _final(trajectory))
+    """A player for a notebook. Below it are all final texts.
+
+    rows: the indices of the texts to play; by default the first 8. ValueError if the trajectory has no alphabet.
+    """
+    return Player(html(trajectory, rows), _final_texts(trajectory))
 
 
 def html(trajectory: Trajectory, rows: Iterable[int] | None = None) -> str:
-    """A player as a piece of HTML: of the first 8 texts, or of some rows. The final texts below it are all there."""
+    """`player` as a piece of HTML."""
     shown = frames(trajectory, rows)
     content = {
         "frames": [{"caption": frame.caption, "texts": frame.texts, "marks": frame.marks} for frame in shown],
         "legend": legend(shown),
         "columns": COLUMNS,
     }
-    data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")  # so that no text can end the script
+    data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")  # so no text can end the script
     return PLAYER.substitute(
         key=hashlib.sha256(data.encode()).hexdigest()[:16],
         last=len(shown) - 1,
-        final=escaping.escape(_final(trajectory)),
+        final=escape(_final_texts(trajectory)),
         data=data,
     )
 
 
 def still_html(frame: Frame, legend: list[tuple[str, str]]) -> str:
-    """A frame as a piece of HTML without a script: the texts with the player's marks, the caption, the legend."""
+    """A frame as a piece of HTML without a script: the texts in the player's styles, the caption and the legend."""
     texts = "".join(map(_line, frame.texts, frame.marks))
     names = "".join(_line(*name) for name in legend)
-    caption = escaping.escape(frame.caption)
+    caption = escape(frame.caption)
     return (
         f'<div class="tinysedd-player"><style>{STYLE}</style><div class="grid">{texts}</div>'
         f'<div class="caption">{caption}</div><div class="legend">{names}</div></div>'
@@ -190,19 +193,19 @@ def still_html(frame: Frame, legend: list[tuple[str, str]]) -> str:
 
 
 def _line(text: str, marks: str) -> str:
-    """A text as one span for each run of a mark, wrapped as the script's `line` wraps it."""
+    """A text as HTML with one span per run of equal marks, wrapped just as the script's `line` wraps it."""
     lines = []
     for start in range(0, len(text), COLUMNS):
         runs = groupby(zip(text[start : start + COLUMNS], marks[start:]), key=lambda pair: pair[1])
         spans = ((mark, "".join(c for c, _ in run)) for mark, run in runs)
-        lines.append("".join(f'<span class="{mark}">{escaping.escape(part)}</span>' for mark, part in spans))
+        lines.append("".join(f'<span class="{mark}">{escape(part)}</span>' for mark, part in spans))
     return f"<div>{'<br>'.join(lines)}</div>"
 
 
 def page(trajectory: Trajectory) -> str:
-    """A player as a whole page."""
+    """A complete HTML page with a player."""
     return PAGE.substitute(player=html(trajectory))
 
 
-def _final(trajectory: Trajectory) -> str:
-    return paragraphs([final_text(text) for text in trajectory.texts])
+def _final_texts(trajectory: Trajectory) -> str:
+    return join_texts([readable(text) for text in trajectory.texts])

@@ -1,0 +1,494 @@
+"""The fast wing: a network with local context, losses with less noise, and better samplers.
+
+Model and loss are held against written-out definitions; the samplers against the exact distribution of small worlds.
+"""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from conftest import (
+    Enumerated,
+    Recorder,
+    block_by_definition,
+    check_contract,
+    check_group_sizes,
+    check_one_by_one,
+    noisy_texts,
+    p_value,
+    places_changed_by,
+    posterior_score,
+    randomized,
+    seeded,
+    uniform_text_score,
+)
+from torch.testing import assert_close
+
+import tinysedd
+from tinysedd import Alphabet, Corpus, Fables, Words, sampling
+from tinysedd.fast.model import FastBlock, FastConfig, FastTransformer, token_shift
+from tinysedd.fast.objective import fast_loss, score_entropy_loss, target_shares
+from tinysedd.fast.sampling import SAMPLERS, best_sampler, entropy_bounded, sample
+from tinysedd.noise import Geometric, LogLinear
+from tinysedd.process import Absorbing, Uniform
+
+N, L = 5, 8
+VARIANTS = {
+    "Absorbing": (Absorbing(N), {}),
+    "Uniform": (Uniform(N), {}),
+    "Absorbing, free scores": (Absorbing(N), {"free_scores": True}),
+    "Absorbing, causal": (Absorbing(N), {"causal": True}),
+}
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+both_ways = pytest.mark.parametrize("is_causal", [False, True])
+unmasking = pytest.mark.parametrize("sampler", ["entropy_bounded", "spread", "corrected"])
+
+
+@pytest.fixture(scope="module")
+def words():
+    return Words()
+
+
+def untrained(variant: str) -> FastTransformer:
+    torch.manual_seed(0)
+    process, options = VARIANTS[variant]
+    return FastTransformer(process, FastConfig(layers=2, heads=2, width=16, bigrams=50, **options), length=L)
+
+
+def without_blocks(**options) -> FastTransformer:
+    """Embeddings and head only, with random weights."""
+    return randomized(FastTransformer(Absorbing(N), FastConfig(0, 1, 16, **options), length=2 * L))
+
+
+# The model
+
+
+@every_variant
+def test_it_is_a_score_function_that_starts_uniform(variant):
+    network = untrained(variant)
+    x, sigma = noisy_texts(network.process)
+    uniform = torch.full((3, L, N), -math.log(N))
+    assert_close(network(x, sigma), network.process.log_score(uniform, x, sigma), rtol=0, atol=1e-5)
+    log_score = randomized(network)(x, sigma)
+    assert log_score.shape == (3, L, network.process.num_states)
+    assert (log_score.gather(-1, x[..., None]) == 0).all() and not log_score.isnan().any()
+    assert network.needs_sigma == (variant in ("Uniform", "Absorbing, free scores"))
+
+
+@every_variant
+def test_the_loss_has_a_gradient_in_every_parameter(variant):
+    network, generator = randomized(untrained(variant)), seeded(2)
+    x0 = torch.randint(N, (16, L), generator=generator)
+    if network.config.causal:
+        (-network.log_prob(x0).mean()).backward()
+    else:
+        score_entropy_loss(network, network.process, x0, generator).backward()
+    for name, weight in network.named_parameters():
+        assert weight.grad.isfinite().all() and weight.grad.abs().max() > 0, name
+
+
+def test_a_causal_network_sees_only_what_is_on_the_left():
+    """Neither the neighbor embeddings nor the token shift leak characters from the right."""
+    network = randomized(untrained("Absorbing, causal"))
+    x = torch.randint(N, (20, L), generator=seeded(3))
+    for place in range(L):
+        assert places_changed_by(network.log_posterior, x, place) == list(range(place + 1, L))
+
+
+@pytest.mark.parametrize("neighbors", [0, 1, 3])
+@pytest.mark.parametrize("bigrams", [0, 7])
+@both_ways
+def test_a_character_is_embedded_with_its_neighbors_and_with_no_others(neighbors, bigrams, is_causal):
+    """Without blocks the output at i depends on the window around i only; in a causal network it ends before i."""
+    network = without_blocks(causal=is_causal, neighbors=neighbors, bigrams=bigrams)
+    x = torch.full((1, L), 2)
+    for j in range(L):
+        window = range(j + 1, j + 2 * neighbors + 2) if is_causal else range(j - neighbors, j + neighbors + 1)
+        assert places_changed_by(network.log_posterior, x, j) == [i for i in window if 0 <= i < L]
+    h = network.embed_characters(x)[0]
+    assert neighbors == 0 or (h[0] != h[L // 2]).any()  # the end of the text is visible
+
+
+@both_ways
+@pytest.mark.parametrize("neighbors", [1, 2])
+def test_bigrams_make_adjacent_neighbors_interact(neighbors, is_causal):
+    """Exchange the characters at j and k. A sum of single embeddings satisfies f(a, b) + f(c, d) = f(a, d) + f(c, b); a
+    bigram table breaks this exactly when j and k are adjacent neighbors (the character itself does not count)."""
+    seen = range(-2 * neighbors, 0) if is_causal else [k for k in range(-neighbors, neighbors + 1) if k]
+    adjacent = set(zip(seen, seen[1:]))
+
+    def interact(bigrams: int, j: int, k: int) -> bool:
+        network = without_blocks(causal=is_causal, neighbors=neighbors, bigrams=bigrams)
+        x = torch.zeros(4, 2 * L, dtype=torch.int64)
+        x[:, L + j], x[:, L + k] = torch.tensor([1, 3, 1, 3]), torch.tensor([2, 4, 4, 2])
+        h = network.embed_characters(x)[:, L]
+        return bool((h[0] + h[1] - h[2] - h[3]).abs().max() > 1e-4)
+
+    for j in seen:
+        for k in [k for k in seen if k > j]:
+            assert not interact(0, j, k) and interact(100, j, k) == ((j, k) in adjacent)
+
+
+def test_bigrams_share_rows_when_there_are_too_few():
+    """(N + 1)^2 bigrams on 7 rows per table: texts use every row of the table, and no row outside it."""
+    network = without_blocks(neighbors=2, bigrams=7)
+    rows = network.rows(torch.randint(N + 1, (500, L), generator=seeded(6)))
+    assert rows.unique().tolist() == list(range(network.embed.num_embeddings))
+    assert rows.shape == (500, L, 5 + 3)
+
+
+@both_ways
+def test_token_shift_takes_a_quarter_of_the_features_from_each_visible_side(is_causal):
+    h = torch.randn(2, L, 16)
+    out = token_shift(h, is_causal)
+    for i in range(L):
+        left = h[:, i - 1, :4] if i else torch.zeros(2, 4)
+        right = h[:, i, 4:8] if is_causal else h[:, i + 1, 4:8] if i + 1 < L else torch.zeros(2, 4)
+        assert (out[:, i] == torch.cat([left, right, h[:, i, 8:]], -1)).all()
+
+
+@both_ways
+@pytest.mark.parametrize("knows_sigma", [False, True])
+@pytest.mark.parametrize("shift", [False, True])
+def test_a_fast_block_is_a_block_whose_mlp_sees_shifted_features(is_causal, knows_sigma, shift):
+    torch.manual_seed(0)
+    block = FastBlock(FastConfig(1, 2, 16, causal=is_causal, token_shift=shift), knows_sigma)
+    block = randomized(block).double()
+    h = torch.randn(3, L, 16, dtype=torch.float64)
+    c = torch.randn(3, 16, dtype=torch.float64) if knows_sigma else None
+    expected = block_by_definition(block, h, c, mlp_input=lambda h: token_shift(h, is_causal) if shift else h)
+    assert_close(block(h, c), expected, rtol=1e-5, atol=1e-5)  # the angles of the rotations are 32-bit
+
+
+def test_initial_weights_have_the_standard_deviations_that_were_tuned():
+    """Within 5 %. Of the 6,144 and more weights in each table, the standard deviation is known to 0.9 %."""
+    torch.manual_seed(0)
+    network = FastTransformer(Uniform(64))
+    for weight, std in [(network.embed.weight, 0.5), (network.place.weight, 0.25)]:
+        assert weight.numel() >= 6144
+        assert_close(weight.std().item(), std, rtol=0.05, atol=0)
+    assert all(block.out.weight.abs().max() == block.down.weight.abs().max() == 0 for block in network.blocks)
+
+
+def test_the_default_has_as_many_parameters_as_its_docstring_says():
+    assert "0.8 M parameters" in FastConfig.__doc__ and "0.2 M are in matrix products" in FastConfig.__doc__
+    for config in (FastConfig(), FastConfig(causal=True)):
+        network = FastTransformer(Absorbing(31), config)
+        products = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, torch.nn.Linear))
+        count = sum(weight.numel() for weight in network.parameters())
+        assert (round(count / 1e6, 1), round(products / 1e6, 1)) == (0.8, 0.2)
+    assert FastTransformer(Absorbing(31)).config == FastConfig(2, 4, 96, False, False, 2, True, 2048)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"neighbors": -1}, "0 or more, not -1 and 2048"),
+        ({"bigrams": -1}, "0 or more, not 2 and -1"),
+        ({"width": 130}, "width 130 must be a multiple"),
+    ],
+)
+def test_impossible_sizes_are_rejected(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        FastConfig(**wrong)
+
+
+# The loss
+
+
+@pytest.mark.parametrize("process", [Absorbing, Uniform])
+@pytest.mark.parametrize("late", [1.0, 3.0])
+def test_late_times_are_stratified_too(process, late):
+    """t^late is one number in each of B equal parts of (0, 1], all shifted alike: sorted, they are 1 / B apart."""
+    B, process, generator = 16, process(3), seeded(0)
+    score = Recorder(uniform_text_score(process))
+    for _ in range(50):
+        score_entropy_loss(score, process, torch.zeros(B, 4, dtype=torch.int64), generator, late=late)
+    u = process.schedule.time(torch.stack(score.sigma).double()).sort(-1).values ** late  # from 32-bit sigma: 1e-6
+    assert u.min() > 0 and u.max() <= 1 + 1e-6
+    assert_close(u.diff(dim=-1), torch.full((50, B - 1), 1 / B, dtype=torch.float64), rtol=0, atol=1e-5)
+    assert u[:, 0].std() > 1 / B / 10  # but the shift differs from batch to batch
+
+
+@pytest.mark.parametrize("process", [Absorbing(5), Uniform(5, Geometric(0.1, 5.0))], ids=str)
+def test_without_extras_it_is_the_plain_loss(process):
+    network = randomized(untrained("Absorbing" if process.mask else "Uniform"))
+    x0 = torch.randint(N, (16, L), generator=seeded(0))
+    fast = score_entropy_loss(network, process, x0, seeded(1))
+    assert_close(fast, tinysedd.score_entropy_loss(network, process, x0, seeded(1)), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("late", [1.0, 2.5])
+@pytest.mark.parametrize("schedule", [LogLinear(0.05), Geometric(0.01, 3.0)], ids=str)
+@pytest.mark.parametrize("R", [0, 40])
+@pytest.mark.parametrize("free_scores", [False, True])
+def test_loss_matches_its_definition(late, schedule, R, free_scores):
+    """The mean over characters of sigma' (1 - e^-sigma) times the score entropy, which is averaged over x0 and those
+    texts of the reference batch that agree with x wherever x is visible. In 32 bits."""
+    process, generator = Absorbing(3, schedule), seeded(5)
+    network = FastTransformer(process, FastConfig(1, 2, 16, free_scores=free_scores, bigrams=50), length=4)
+    score = Recorder(randomized(network))
+    x0 = torch.randint(3, (32, 4), generator=generator)
+    reference = torch.randint(3, (R, 4), generator=generator) if R else None
+    loss = score_entropy_loss(score, process, x0, seeded(3), late, reference)
+    (x,), (sigma,) = score.x, score.sigma
+    log_score = network(x, sigma)
+    entropy = []
+    for b in range(32):
+        texts = [x0[b]] + [y for y in (reference if R else []) if ((x[b] == y) | (x[b] == process.mask)).all()]
+        row = slice(b, b + 1)
+        each = [process.score_entropy(log_score[row], x[row], y[None], sigma[row].double()) for y in texts]
+        entropy.append(torch.stack(each).mean())
+    sigma = sigma.double()
+    weight = schedule.rate(schedule.time(sigma)) * -torch.expm1(-sigma)
+    assert_close(loss.double(), (weight * torch.stack(entropy).double()).mean(), rtol=1e-4, atol=0)
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("R", [0, 1, 3])
+def test_target_shares_average_independent_draws_of_the_posterior(R):
+    """Over every x0 and every reference batch: their mean is p(x0 | x), and their variance that of one draw times
+    E[1 / (1 + n)], where n of the R texts agree with x, each with the same probability. Shares are 32-bit."""
+    process = Absorbing(2)
+    p0 = torch.tensor([[0.1, 0.4], [0.2, 0.3]], dtype=torch.float64)
+    world = Enumerated(p0, process)
+    clean = torch.cartesian_prod(torch.arange(2), torch.arange(2))  # (4, 2)
+    q = world.transition(torch.tensor(0.7))
+    rows = torch.cartesian_prod(*[torch.arange(4)] * (1 + R)).view(-1, 1 + R)  # x0, then the reference batch
+    for x in torch.cartesian_prod(torch.arange(3), torch.arange(3)):
+        fits = ((x == clean) | (x == process.mask)).all(-1)  # (4,)
+        p = p0.flatten() * fits / (p0.flatten() * fits).sum()
+        posterior = p @ torch.nn.functional.one_hot(clean, 2).double().flatten(1)  # (L N)
+        weight = p0.flatten()[rows].prod(-1) * q[clean[rows[:, 0]], x].prod(-1)
+        weight = (weight / weight.sum())[:, None]
+        with_x0, share = weight[:, 0] > 0, torch.zeros(len(rows), 4, dtype=torch.float64)
+        for k in with_x0.nonzero().flatten():
+            share[k] = target_shares(process, x[None], clean[rows[k, :1]], clean[rows[k, 1:]]).flatten()
+        assert_close((weight * share).sum(0), posterior, rtol=0, atol=1e-6)
+        agree = p0.flatten()[fits].sum()
+        fewer = (1 - (1 - agree) ** (1 + R)) / ((1 + R) * agree)  # E[1 / (1 + n)] of a binomial n
+        variance = (weight * (share - posterior).square()).sum(0)
+        assert_close(variance, fewer * posterior * (1 - posterior), rtol=0, atol=1e-6)
+
+
+def test_a_reference_batch_needs_masks():
+    texts = torch.zeros(2, 2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="works with Absorbing only, not with Uniform"):
+        score_entropy_loss(uniform_text_score(Uniform(3)), Uniform(3), texts, reference=texts)
+
+
+def test_fast_loss_draws_a_new_reference_batch_at_each_step(words):
+    """From the corpus and the generator of the training, before the noise."""
+    corpus = Corpus.from_world(words, 10)
+    network = randomized(FastTransformer(Absorbing(26), FastConfig(1, 2, 16), length=3))
+    x0, generator, again = words.sample(8, seeded(0)), seeded(1), seeded(1)
+    loss = fast_loss(corpus, late=2.0, reference=100)
+    for _ in range(2):
+        expected = score_entropy_loss(network, network.process, x0, again, 2.0, corpus.batch(100, again))
+        assert loss(network, x0, generator) == expected
+    assert fast_loss(corpus)(network, x0, seeded(2)) == score_entropy_loss(network, network.process, x0, seeded(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"late": 0}, "above 0, not 0"), ({"reference": -1}, "0 or more, not -1")]
+)
+def test_fast_loss_rejects_impossible_options(words, options, message):
+    with pytest.raises(ValueError, match=message):
+        fast_loss(Corpus.from_world(words, 10), **options)
+
+
+# The samplers
+
+
+@pytest.mark.parametrize(
+    ("sampler", "corrections"),
+    [("entropy_bounded", 0), (partial(entropy_bounded, bound=0), 0), ("spread", 0), ("corrected", 2)],
+    ids=["entropy_bounded", "bound 0", "spread", "corrected"],
+)
+def test_one_by_one_they_are_exact(sampler, corrections):
+    check_one_by_one(sample, sampler, corrections)
+
+
+@pytest.mark.parametrize(("sampler", "calls"), [("entropy_bounded", 3), ("spread", 3), ("corrected", 4)])
+def test_a_sampler_keeps_its_promises(words, sampler, calls):
+    check_contract(sample, words, sampler, Absorbing(26), calls, corrections=int(sampler == "corrected"))
+
+
+@unmasking
+def test_they_need_masks(words, sampler):
+    process = Uniform(26)
+    with pytest.raises(ValueError, match=r"needs masks, and Uniform has none.*'tweedie'"):
+        sample(words.score(process), process, sampler=sampler)
+
+
+def test_entropy_bounded_draws_the_most_certain_characters_together():
+    """Posteriors that do not depend on the text, with known entropies, so each step is known in advance.
+
+    Two letters with probabilities q and 1 - q each: 0, 0.0005, 0.006, 0.006, log 2 and log 2 nats. Within 0.01 are the
+    first three and one more, because the largest is free; then one at a time.
+    """
+    process = Absorbing(2)
+    q = torch.tensor([0.5, 1.0, 1 - 7e-4, 1 - 6e-5, 0.5, 1 - 7e-4], dtype=torch.float64)
+    entropy = -(torch.xlogy(q, q) + torch.xlogy(1 - q, 1 - q))
+    assert_close(entropy[[2, 3]], torch.tensor([0.0058, 0.00064], dtype=torch.float64), rtol=0, atol=1e-4)
+    score = posterior_score(process, torch.stack([q, 1 - q], -1))
+    draw = partial(sample, score, process, length=6, count=3, sampler="entropy_bounded", generator=seeded(18))
+    drawn = draw(steps=6)
+    assert (drawn.states == 2).sum(-1).tolist() == [[6] * 3, [2] * 3, [1] * 3, [0] * 3] and drawn.calls == 3
+    assert drawn.states[1, :, [0, 4]].eq(2).all()
+    assert_close(drawn.times, torch.tensor([1, 2, 1, 0]) / torch.tensor([1, 6, 6, 6]), rtol=0, atol=1e-3)
+    loose = draw(steps=6, sampler=partial(entropy_bounded, bound=0.7))
+    assert (loose.states == 2).sum(-1)[:, 0].tolist() == [6, 1, 0]
+    assert (draw(steps=1).states == 2).sum(-1).tolist() == [[6] * 3, [0] * 3]  # the last step draws everything
+
+
+def test_entropy_bounded_starts_at_random_positions():
+    """Five letters, the third almost certain. Chi-square over 20 ordered pairs of positions, 4,000 texts; size 1e-4.
+
+    Power: if the third comes first more often than it should by 0.05, 4,000 * 0.05^2 / 0.16 = 62 is added, when the
+    standard deviation is 6.
+    """
+    process = Absorbing(2)
+    q = torch.tensor([0.5, 0.5, 0.999, 0.5, 0.5], dtype=torch.float64)
+    score = posterior_score(process, torch.stack([q, 1 - q], -1))
+
+    def first_two(**options):
+        sampler = partial(entropy_bounded, bound=0, **options)
+        states = sample(score, process, length=5, count=4000, steps=16, sampler=sampler, generator=seeded(21)).states
+        return [(states[k] != states[k + 1]).int().argmax(-1) for k in range(2)]  # unmasked in steps 1 and 2
+
+    first, second = first_two()
+    assert p_value(torch.bincount(5 * first + second, minlength=25).view(5, 5), 1 - torch.eye(5)) > 1e-4
+    assert (first_two(random_first=0)[0] == 2).all()
+
+
+def test_the_last_steps_of_entropy_bounded_draw_what_the_bound_left():
+    """Nothing is certain here: one at a time, until 3 steps are left for 14 masks; then 14 // 9, 13 // 4, and 10."""
+    process = Absorbing(2)
+    drawn = sample(
+        uniform_text_score(process), process, length=20, steps=9, sampler="entropy_bounded", generator=seeded(19)
+    )
+    assert (drawn.states == 2).sum(-1).flatten().tolist() == [20, 19, 18, 17, 16, 15, 14, 13, 10, 0]
+
+
+def test_entropy_bounded_writes_fables_in_few_steps():
+    """With the exact score almost every line of 100 is a fable, after less than half as many calls as characters.
+
+    The bound allows each step 0.01 nats, so about 1 % of the lines per step if every step used all of it.
+    """
+    fables = Fables()
+    process = Absorbing(len(fables.alphabet))
+    drawn = sample(fables.score(process), process, count=100, sampler="entropy_bounded", generator=seeded(20))
+    right = (fables.log_prob(drawn.states[-1]) > -math.inf).double().mean()
+    assert drawn.calls < 32 and right > 1 - 0.01 * drawn.calls
+    assert len(set(drawn.texts)) > 95
+
+
+def test_spread_takes_no_more_steps_than_masks():
+    check_group_sizes(sample, "spread")
+
+
+@pytest.mark.parametrize("length", [64, 100, 128])
+def test_spread_draws_characters_together_that_are_far_apart(length):
+    """Groups of 4 on a circle: three golden ratios, minus two turns, are 0.146 of it, the smallest gap of four stops.
+
+    Power: four random positions are that far apart in 7 of 100 texts, (1 - 4 * 0.146)^3; all 200 texts must be, in
+    every step.
+    """
+    process = Absorbing(3)
+    states = sample(
+        uniform_text_score(process), process, length=length, count=200, steps=length // 4, sampler="spread",
+        generator=seeded(22),
+    ).states  # fmt: skip
+    for before, after in zip(states, states[1:]):
+        places = ((before == process.mask) & (after != process.mask)).nonzero()[:, 1].view(200, 4)
+        gaps = torch.cat([places.diff(dim=-1), places[:, :1] + length - places[:, 3:]], -1)
+        assert gaps.min() >= 0.146 * length - 2  # positions are whole numbers
+    assert len((states[1] != process.mask).nonzero()[:, 1].unique()) > 0.9 * length  # the first group may be anywhere
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7, 32, 40])
+def test_corrected_takes_exactly_as_many_steps_as_asked(steps):
+    """If there are enough characters: three quarters unmask, a quarter (rounded down) corrects, one call each."""
+    process = Absorbing(3)
+    score = Recorder(uniform_text_score(process))
+    drawn = sample(score, process, length=40, count=2, steps=steps, sampler="corrected", generator=seeded(23))
+    assert drawn.calls == len(score.x) == len(drawn.states) - 1 == steps
+    masked = (drawn.states == process.mask).any(-1).any(-1)
+    assert masked.tolist() == [True] * (steps - steps // 4) + [False] * (steps // 4 + 1)
+
+
+@pytest.mark.parametrize(("prompt", "few"), [("", 2), ("c" * 30, 1)])
+def test_corrected_redraws_a_few_free_characters_in_turn(prompt, few):
+    """The last quarter of 40 steps: 2 of 40 characters, or 1 of 10 around a prompt, are masked each time.
+
+    Each free character has its turn before any has a second one, and those that were drawn first come first.
+    """
+    process = Absorbing(3)
+    score = Recorder(uniform_text_score(process))
+    drawn = sample(
+        score, process, prompt=prompt, length=40, count=6, steps=40, sampler="corrected", alphabet=Alphabet("abc"),
+        generator=seeded(24),
+    )  # fmt: skip
+    free = 40 - len(prompt)
+    first = min(free, 30)
+    assert drawn.calls == len(score.x) == first + 10 and (drawn.times[first + 1 :] == 0).all()
+    again = torch.stack(score.x[first:]) == process.mask  # (10, B, L)
+    assert (again.sum(-1) == few).all() and (again.sum(0).amax(-1) == few * 10 // free + (few * 10 % free > 0)).all()
+    waited = (drawn.states[: first + 1] == process.mask).sum(0).expand(10, 6, 40)[again].view(10, 6, few)
+    assert (waited[1:].amin(-1) >= waited[:-1].amax(-1)).all() and (waited[0].amin(-1) == 1).all()
+    for x, masks, after in zip(drawn.states[first:], again, drawn.states[first + 1 :]):
+        assert (x != process.mask).all() and ((after == x) | masks).all()
+
+
+# sample
+
+
+@pytest.mark.parametrize(
+    ("sampler", "process"), [*[(name, Absorbing) for name in SAMPLERS], ("euler", Uniform), ("tweedie", Uniform)]
+)
+def test_a_model_without_sigma_is_called_for_changed_texts_only_and_writes_the_same(sampler, process):
+    """Against the same model, disguised as one that needs sigma: bit for bit, and with calls counted by hand."""
+    process = process(26)
+    model = FastTransformer(process, FastConfig(1, 2, 16), Words().alphabet, length=12)
+    torch.nn.init.normal_(model.head.weight)
+    drawn = [
+        sample(score, process, length=12, count=20, steps=60, sampler=sampler, generator=seeded(21))
+        for score in (model, lambda x, sigma: model(x, sigma))
+    ]
+    assert (drawn[0].states == drawn[1].states).all() and (drawn[0].times == drawn[1].times).all()
+    assert drawn[0].alphabet == model.alphabet and drawn[1].alphabet is None
+    if process.mask is None:
+        assert drawn[0].calls == drawn[1].calls == 60
+    elif sampler in ("euler", "tweedie"):
+        changes = (drawn[0].states[1:-1] != drawn[0].states[:-2]).any(-1).sum()
+        assert drawn[0].calls == math.ceil((20 + changes) / 20) < 14 and drawn[1].calls == 60
+
+
+def test_samplers_go_by_name_or_as_functions(words):
+    process = Absorbing(26)
+    score = words.score(process)
+    assert list(SAMPLERS) == ["euler", "tweedie", "first_hitting", "entropy_bounded", "spread", "corrected"]
+    for name, function in SAMPLERS.items():
+        a, b = (
+            sample(score, process, count=4, steps=4, sampler=sampler, generator=seeded(25))
+            for sampler in (name, function)
+        )
+        assert (a.states == b.states).all()
+    assert sampling.SAMPLERS.items() <= SAMPLERS.items()
+    assert tinysedd.sample is sample
+    with pytest.raises(ValueError, match=r"no sampler 'langevin'.*euler, tweedie, first_hitting, .*corrected"):
+        sample(score, process, sampler="langevin")
+
+
+@pytest.mark.parametrize(("process", "best"), [(Absorbing, "corrected"), (Uniform, "tweedie")])
+def test_the_default_is_the_best_sampler_for_the_process(words, process, best):
+    process = process(26)
+    assert best_sampler(process) == best
+    a, b = (
+        sample(words.score(process), process, count=4, steps=8, sampler=sampler, generator=seeded(26))
+        for sampler in (None, best)
+    )
+    assert (a.states == b.states).all()
