@@ -55,6 +55,7 @@ class Corpus:
 
     @property
     def length(self) -> int:
+        """Characters per text."""
         return self.validation.shape[1]
 
     @classmethod

@@ -35,6 +35,7 @@ class Process:
 
     @property
     def num_states(self) -> int:
+        """S: the characters, and the mask if there is one."""
         return self.num_tokens + (self.mask is not None)
 
     def rate_matrix(self) -> Tensor:

@@ -1,7 +1,7 @@
-"""How the time and memory of one training step grow with the length, the alphabet, the parameters and the batch.
+"""How the time and memory of one training step grow with the length, the alphabet, the parameters and the batch size.
 
-Each step is measured in a process of its own, whose peak memory, less that of one that trains next to nothing, is the
-step's: weights, gradients, moments, averages, activations. On a GPU it is what torch allocated there.
+Each step runs in its own process. Its memory is the peak of that process minus the peak of one that trains a tiny
+network: weights, gradients, optimizer moments, EMA and activations. On a GPU it is what torch allocated there.
 """
 
 import json
@@ -18,15 +18,16 @@ from measure import Row, Settings, run_python
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tinysedd import Absorbing, Alphabet, Corpus, Config, Training, Transformer, fit
+from tinysedd import Absorbing, Alphabet, Corpus, Training, fit
+from tinysedd.fast.model import FastConfig, FastTransformer
 
-CHARACTERS_PER_PARAMETER = 20  # what a model of its size should see (Hoffmann et al., 2203.15556, there of tokens)
-STEPS, WARM = 4, 2  # steps of a training; of these so many at its beginning are not counted
+CHARACTERS_PER_PARAMETER = 20  # compute-optimal, for tokens (Hoffmann et al., 2203.15556)
+STEPS, WARM_UP = 4, 2  # steps that are timed, and steps before them
 
 
 @dataclass(frozen=True)
 class Step:
-    """A training step: of so many texts, of so many characters, out of an alphabet; 4 blocks of a width."""
+    """The sizes of a training step, of a network with 4 blocks."""
 
     batch: int = 8
     length: int = 64
@@ -35,7 +36,7 @@ class Step:
 
 
 BASE = Step()
-NEXT_TO_NOTHING = Step(batch=1, length=4, alphabet=4, width=8)
+TINY = Step(batch=1, length=4, alphabet=4, width=8)
 SERIES = {
     "length": [replace(BASE, length=n) for n in (64, 128, 256, 512, 1024)],
     "alphabet": [replace(BASE, alphabet=n) for n in (16, 64, 256, 1024)],
@@ -49,23 +50,25 @@ QUICK = {
 
 
 def measure(settings: Settings) -> Iterator[dict]:
-    """All steps in turn, for each seed and each way to compute; yields after each seed.
+    """Measures all steps in turn, for each seed and each way to compute; yields after each seed.
 
-    ways: "cpu"; "cuda" where there is one, in bfloat16; with --compile also both under torch.compile.
+    The ways are "cpu"; "cuda" in bfloat16, if there is a GPU; and with --compile both of them under torch.compile.
     """
     series = QUICK if settings.quick else SERIES
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     ways = [(device, compile) for compile in ([False, True] if settings.compile else [False]) for device in devices]
-    steps = list(dict.fromkeys(step for points in series.values() for step in points))  # what series share is done once
+    steps = list(
+        dict.fromkeys(step for points in series.values() for step in points)
+    )  # each step once, even if two series share it
     values = {"series": {name: [asdict(step) for step in points] for name, points in series.items()}, "ways": {}}
     for seed in range(settings.seeds):
-        work, idle = [(way, step) for step in [NEXT_TO_NOTHING, *steps] for way in ways], {}
+        work, idle = [(way, step) for step in [TINY, *steps] for way in ways], {}
         for (device, compile), step in tqdm(work, desc=f"growth, seed {seed}"):
             way = device + (", compiled" if compile else "")
             task = asdict(step) | {"device": device, "compile": compile, "seed": seed}
             child = run_python(__file__, json.dumps(task))
             result = json.loads(child.output.splitlines()[-1])
-            if step == NEXT_TO_NOTHING:
+            if step == TINY:
                 idle[way] = child.peak_bytes
                 continue
             result["bytes"] = result["bytes"] or max(child.peak_bytes - idle[way], 0)
@@ -80,19 +83,21 @@ def rows(values: dict) -> list[Row]:
         for name in values["series"]:
             for key, unit in (("seconds", "time"), ("bytes", "memory")):
                 exponents = [law(values, way, name, seed)[key]["exponent"] for seed in seeds]
-                result.append(Row.over(f"{way}: {unit} of a step grows with {name} to the power", exponents))
+                result.append(Row.over(f"{way}: {unit} of a step grows as {name} to the power", exponents))
         a, b, c = law(values, way, "length")["seconds"]["polynomial"]
         note, crossing = f"seconds = {a:.2g} + {b:.2g} L + {c:.2g} L^2", b / c if b and c else None
-        result.append(Row(f"{way}: length where L^2 costs as much as L", crossing, "char", note=note))
+        result.append(
+            Row(f"{way}: length at which the L^2 term costs as much as the L term", crossing, "char", note=note)
+        )
         batch = values["series"]["parameters"][0]["batch"]
-        hour = f"{CHARACTERS_PER_PARAMETER} characters a parameter, batch {batch}, by the law"
+        note = f"{CHARACTERS_PER_PARAMETER} characters per parameter, batch {batch}, extrapolated from the fit"
         sizes = [largest(values, way, seed) / 1e6 for seed in seeds]
-        result.append(Row.over(f"{way}: the largest model in an hour", sizes, "M parameters", note=hour))
+        result.append(Row.over(f"{way}: the largest model to train in an hour", sizes, "M parameters", note=note))
     return result
 
 
 def points(values: dict, way: str, name: str, seed: int | None = None) -> dict[str, list]:
-    """Of a series: x, and for each x the seconds and bytes of a step, of a seed or the median over all."""
+    """The x values of a series, and the seconds and bytes of a step at each: of one seed, or the median over seeds."""
     result = {"x": [], "seconds": [], "bytes": []}
     for step in values["series"][name]:
         own = [p for p in values["ways"][way] if seed in (None, p["seed"]) and all(p[key] == step[key] for key in step)]
@@ -103,8 +108,8 @@ def points(values: dict, way: str, name: str, seed: int | None = None) -> dict[s
 
 
 def law(values: dict, way: str, name: str, seed: int | None = None) -> dict[str, dict]:
-    """Least squares through a series, of its seconds and of its bytes: y = factor x^exponent, straight in logarithms;
-    polynomial: y = a + b x + c x^2 with no coefficient below 0, by relative errors."""
+    """Least-squares fits to the seconds and the bytes of a series: a power law, y = factor x^exponent, in log-log space;
+    and a polynomial, y = a + b x + c x^2 with nonnegative coefficients, of relative errors."""
     series, result = points(values, way, name, seed), {}
     x = np.array(series["x"], dtype=float)
     for key in ("seconds", "bytes"):
@@ -115,7 +120,7 @@ def law(values: dict, way: str, name: str, seed: int | None = None) -> dict[str,
 
 
 def polynomial(x: np.ndarray, y: np.ndarray) -> list[float]:
-    """a, b, c >= 0 of y = a + b x + c x^2. With three of them the best subset is soon found by trying all."""
+    """a, b, c >= 0 of y = a + b x + c x^2, by trying every subset of nonzero coefficients."""
     terms, best, least = np.stack([np.ones_like(x), x, x**2], 1) / y[:, None], [0.0, 0.0, 0.0], math.inf
     for used in (used for k in (1, 2, 3) for used in combinations(range(3), k)):
         chosen = terms[:, used]
@@ -127,32 +132,32 @@ def polynomial(x: np.ndarray, y: np.ndarray) -> list[float]:
 
 
 def largest(values: dict, way: str, seed: int | None = None) -> float:
-    """How many parameters P see CHARACTERS_PER_PARAMETER P characters in an hour, by the law seconds = f P^e."""
+    """The number of parameters P that see CHARACTERS_PER_PARAMETER P characters in an hour, if seconds = f P^e."""
     fitted, step = law(values, way, "parameters", seed)["seconds"], values["series"]["parameters"][0]
     characters = 3600 * step["batch"] * step["length"] / fitted["factor"]  # in an hour, times P^e
     return (characters / CHARACTERS_PER_PARAMETER) ** (1 / (1 + fitted["exponent"]))
 
 
 def train_steps(batch: int, length: int, alphabet: int, width: int, device: str, compile: bool, seed: int) -> dict:
-    """A few steps on random text: parameters, the median seconds of a step, and on a GPU the bytes it took there."""
+    """Runs a few steps on random text. Returns the parameters, the median seconds of a step, and its bytes on a GPU."""
     torch.manual_seed(seed)
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
+    def batch_of(count: int, generator: torch.Generator) -> Tensor:
         return torch.randint(alphabet, (count, length), generator=generator)
 
     characters = Alphabet("".join(chr(256 + i) for i in range(alphabet)))
-    # A validation after each step, of two texts, is what makes `fit` tell the time of every step.
-    corpus = Corpus(characters, draw, torch.zeros(2, length, dtype=torch.int64))
-    model = Transformer(Absorbing(alphabet), Config(4, 4, width, pairs=0), characters, length).to(device)
+    # A validation after each step, on two texts, makes `fit` report the time of every step.
+    corpus = Corpus(characters, batch_of, torch.zeros(2, length, dtype=torch.int64))
+    model = FastTransformer(Absorbing(alphabet), FastConfig(4, 4, width, bigrams=0), characters, length).to(device)
     if compile:
         model.compile()
-    steps = STEPS + WARM
+    steps = STEPS + WARM_UP
     curve = fit(model, corpus, Training(steps=steps, batch=batch, validate=steps, seed=seed), progress=False)
     clock = [0.0, *(point.seconds for point in curve)]
-    seconds = [after - before for before, after in zip(clock, clock[1:])][WARM:]
-    bytes_there = torch.cuda.max_memory_allocated() if device == "cuda" else 0
+    seconds = [after - before for before, after in zip(clock, clock[1:])][WARM_UP:]
+    gpu_bytes = torch.cuda.max_memory_allocated() if device == "cuda" else 0
     parameters = sum(p.numel() for p in model.parameters())
-    return {"parameters": parameters, "seconds": statistics.median(seconds), "bytes": bytes_there}
+    return {"parameters": parameters, "seconds": statistics.median(seconds), "bytes": gpu_bytes}
 
 
 if __name__ == "__main__":

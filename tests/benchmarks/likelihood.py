@@ -1,8 +1,9 @@
-"""Nats per character on a text, at equal time: a GPT by nanoGPT's recipe, SEDD as published, SEDD as here.
+"""Nats per character after equal training time: a GPT with nanoGPT's recipe, SEDD as published, and ours.
 
-The GPT sets the clock: what it takes for its 2,000 steps, validation not counted, is the time that the others get.
-The first two have 4 layers, 4 heads, width 128; ours is the default, with about as many parameters, most of them in
-tables of neighbors that cost no products. All see blocks of 64 characters; the whole validation split judges them.
+The GPT sets the time T: what its 2,000 steps take, without validation. The GPT and the published SEDD are a plain
+`Transformer` with 4 layers, 4 heads and width 128. Ours is the default `FastTransformer`, with about as many parameters,
+but most of them in lookup tables that cost no matmuls. All train on blocks of 64 characters and are judged on the whole
+validation split.
 """
 
 import math
@@ -15,15 +16,14 @@ from measure import Row, Settings, announce, matrix_rate
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from tinysedd import Absorbing, Corpus, Config, Training, Transformer, fit, likelihood_bound
-from tinysedd.objective import autoregressive_loss
+from tinysedd import Absorbing, Config, Corpus, Training, Transformer, fit, likelihood_bound
+from tinysedd.fast.model import FastTransformer
 
 LENGTH = 64
-REFERENCE = {"near": 0, "shift": False, "pairs": 0}  # a plain transformer, as others have it
 OURS = {"bfloat16": True}
-# From `run.py tune`: TUNE_RATES x TUNE_BATCHES, then TUNE_AVERAGES, each for the time T.
-PUBLISHED = {"rate": 1.5e-3, "batch": 32, "average": 0.99}
-TUNE_RATES, TUNE_BATCHES, TUNE_AVERAGES = (1e-3, 1.5e-3, 2e-3, 3e-3), (32,), (0.99, 0.995)
+# The best settings of `run.py tune`: TUNE_LRS x TUNE_BATCHES, then TUNE_EMA_DECAYS, each trained for T.
+PUBLISHED = {"lr": 1.5e-3, "batch": 32, "ema_decay": 0.99}
+TUNE_LRS, TUNE_BATCHES, TUNE_EMA_DECAYS = (1e-3, 1.5e-3, 2e-3, 3e-3), (32,), (0.99, 0.995)
 
 CONTESTANTS = {
     "ar": "autoregressive, nanoGPT's recipe, T",
@@ -31,11 +31,11 @@ CONTESTANTS = {
     "ours": "ours, T",
     "ours_sixth": "ours, T / 6",
 }
-ENOUGH = 0.005  # nats per character: the bound's standard error from its noise
+ENOUGH = 0.005  # target for the standard error of a bound from its noise, in nats per character
 
 
 def measure(settings: Settings) -> Iterator[dict]:
-    """All contestants, one after the other, for each seed; yields after each seed."""
+    """Trains all contestants in turn for each seed; yields after each seed."""
     corpus, rounds = settings.corpus(LENGTH), []
     for seed in range(settings.seeds):
         results = {"seed": seed}
@@ -65,14 +65,14 @@ def rows(values: dict) -> list[Row]:
         Row.over("ours / autoregressive, equal time", ratio("ours", "ar"), at_most=1.05),
         Row.over("ours at T / 6 / published at T", ratio("ours_sixth", "published"), at_most=1.0),
         Row(
-            "standard error of a bound, by its noise, the largest",
+            "largest standard error of a bound from its noise",
             max(judged["noise_error"] for judged in bounds),
             "nats/char",
             at_most=ENOUGH,
-            note=f"{least} draws a text or more; with the choice of texts {per_text:.4f}",
+            note=f"at least {least} draws per text; {per_text:.4f} with the choice of texts",
         ),
         *(Row.over(f"speed: {label}", each(name, "characters_per_second"), "char/s") for name, label in _FULL.items()),
-        *(Row.over(f"of the matrix rate: {label}", each(name, "matrix_share")) for name, label in _FULL.items()),
+        *(Row.over(f"share of the matrix rate: {label}", each(name, "matrix_share")) for name, label in _FULL.items()),
     ]
 
 
@@ -80,9 +80,9 @@ _FULL = {name: label for name, label in CONTESTANTS.items() if name != "ours_six
 
 
 def tune(settings: Settings) -> Iterator[dict]:
-    """The grid from which PUBLISHED comes: rates x batches, then the average's decay at the best of them."""
+    """The grid search for PUBLISHED: learning rates x batch sizes, then EMA decays at the best of them."""
     corpus, tried = settings.corpus(LENGTH), []
-    rates, batches = (TUNE_RATES[:1], TUNE_BATCHES[:2]) if settings.quick else (TUNE_RATES, TUNE_BATCHES)
+    lrs, batches = (TUNE_LRS[:1], TUNE_BATCHES[:2]) if settings.quick else (TUNE_LRS, TUNE_BATCHES)
     announce("tune: the time T")
     T = _train_and_judge("ar", corpus, 0, None, settings.quick)["seconds"]
 
@@ -91,18 +91,18 @@ def tune(settings: Settings) -> Iterator[dict]:
         tried.append(choice | _train_and_judge("published", corpus, 0, T, settings.quick, choice))
         return {"T": T, "tried": tried}
 
-    for rate in rates:
+    for lr in lrs:
         for batch in batches:
-            yield attempt(rate=rate, batch=batch, average=PUBLISHED["average"])
+            yield attempt(lr=lr, batch=batch, ema_decay=PUBLISHED["ema_decay"])
     best = min(tried, key=lambda result: result["nats"])
-    for average in TUNE_AVERAGES:
-        if average != PUBLISHED["average"]:
-            yield attempt(rate=best["rate"], batch=best["batch"], average=average)
+    for ema_decay in TUNE_EMA_DECAYS:
+        if ema_decay != PUBLISHED["ema_decay"]:
+            yield attempt(lr=best["lr"], batch=best["batch"], ema_decay=ema_decay)
 
 
 def tune_rows(values: dict) -> list[Row]:
     return [
-        Row(f"published, rate {r['rate']:g}, batch {r['batch']}, average {r['average']:g}", r["nats"], "nats/char")
+        Row(f"published, lr {r['lr']:g}, batch {r['batch']}, EMA decay {r['ema_decay']:g}", r["nats"], "nats/char")
         for r in sorted(values["tried"], key=lambda result: result["nats"])
     ]
 
@@ -110,13 +110,14 @@ def tune_rows(values: dict) -> list[Row]:
 def _train_and_judge(
     name: str, corpus: Corpus, seed: int, seconds: float | None, quick: bool, published: dict = PUBLISHED
 ) -> dict:
-    """One contestant, trained for so many seconds (ar: for its steps) and judged, as plain values."""
-    torch.manual_seed(seed)  # torch draws fresh weights from its global generator
+    """Trains one contestant for so many seconds (the GPT: for its steps) and judges it. Returns plain values."""
+    torch.manual_seed(seed)  # torch draws initial weights from its global generator
     process = Absorbing(len(corpus.alphabet))
-    shape = Config()
     if name in ("ar", "published"):
-        shape = Config(4, 4, 128, free_scores=name == "published", causal=name == "ar", **REFERENCE)
-    model = Transformer(process, shape, corpus.alphabet, corpus.length)
+        config = Config(4, 4, 128, free_scores=name == "published", causal=name == "ar")
+        model = Transformer(process, config, corpus.alphabet, corpus.length)
+    else:
+        model = FastTransformer(process, alphabet=corpus.alphabet, length=corpus.length)
     training = _training(name, seconds, seed, published)
     dtype = torch.bfloat16 if training is not None and training.bfloat16 else torch.float32
     before = matrix_rate(dtype)
@@ -126,9 +127,9 @@ def _train_and_judge(
     else:
         point = fit(model, corpus, training)[-1]
         steps, batch, seconds = point.step, training.batch, point.seconds
-    rate = (before + matrix_rate(dtype)) / 2  # close to the training, for the machine's speed drifts
+    rate = (before + matrix_rate(dtype)) / 2  # before and after training, because the speed of a machine drifts
     parameters, speed = sum(p.numel() for p in model.parameters()), steps * batch * corpus.length / seconds
-    in_products = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Linear))
+    in_matmuls = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Linear))
     judged = judge(model, corpus.validation, quick)
     return {
         "parameters": parameters,
@@ -140,14 +141,14 @@ def _train_and_judge(
         "noise_error": judged.noise_error,
         "draws": judged.draws,
         "characters_per_second": speed,
-        "model_flops": 6 * in_products * speed,
+        "model_flops": 6 * in_matmuls * speed,
         "matrix_rate": rate,
-        "matrix_share": 6 * in_products * speed / rate,
+        "matrix_share": 6 * in_matmuls * speed / rate,
     }
 
 
 def _training(name: str, seconds: float | None, seed: int, published: dict) -> Training | None:
-    """How a contestant of `fit` trains; None for the one that has a loop of its own."""
+    """How a contestant trains; None for the GPT, which has its own loop."""
     if name == "ar":
         return None
     if name == "published":
@@ -160,10 +161,10 @@ def _training(name: str, seconds: float | None, seed: int, published: dict) -> T
 
 
 def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, seed: int) -> float:
-    """Train a causal model as nanoGPT's README does on a CPU (train_shakespeare_char.py): the seconds of its steps.
+    """Train a causal model as nanoGPT's README does on a CPU (train_shakespeare_char.py). Returns the seconds of its steps.
 
-    AdamW with betas 0.9 and 0.99, weight decay 0.1 on matrices, a rate of 1e-3 that falls to 1e-4 by a cosine after 100
-    steps of warm-up, gradients clipped to norm 1, no dropout.
+    AdamW with betas 0.9 and 0.99, weight decay 0.1 on matrices, 100 steps of warm-up to a learning rate of 1e-3, cosine
+    decay to 1e-4, gradients clipped to norm 1, no dropout.
     """
     generator = torch.Generator().manual_seed(seed)
     groups = [
@@ -175,10 +176,10 @@ def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, se
         x0 = corpus.batch(batch, generator)
         started = time.perf_counter()
         done = max(step - warmup, 0) / max(steps - warmup, 1)
-        falling = 1e-4 + 0.5 * (1 + math.cos(math.pi * done)) * (1e-3 - 1e-4)
+        decayed = 1e-4 + 0.5 * (1 + math.cos(math.pi * done)) * (1e-3 - 1e-4)
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * (step + 1) / (warmup + 1) if step < warmup else falling
-        loss = autoregressive_loss(model, x0)
+            group["lr"] = 1e-3 * (step + 1) / (warmup + 1) if step < warmup else decayed
+        loss = -model.log_prob(x0).mean() / corpus.length
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -190,7 +191,7 @@ def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, se
 
 @dataclass(frozen=True)
 class Judged:
-    """-log p or its bound, in nats per character; standard_error over texts and noise, noise_error over noise alone."""
+    """-log p or its bound, in nats per character. standard_error: over texts and noise. noise_error: over noise alone."""
 
     nats: float
     standard_error: float
@@ -198,15 +199,16 @@ class Judged:
     draws: int
 
 
+@torch.no_grad()
 def judge(model: Transformer, texts: Tensor, quick: bool = False) -> Judged:
-    """The bound on texts (M, L), exact for a causal model: draws in rounds of 4, from 2 rounds to 16.
+    """The bound on texts (M, L), or the exact value for a causal model.
 
-    Rounds go on until the error by noise is at most ENOUGH. It is what counts here: all contestants meet the same
-    texts, so that how hard these happen to be cancels where they are compared.
+    A round has 4 draws per text. There are 2 to 16 rounds, until the noise error is at most ENOUGH. Only this error
+    matters here: all contestants get the same texts, so the difficulty of the texts cancels when they are compared.
     """
     texts, most = (texts[::40], 2) if quick else (texts, 16)
     if model.config.causal:
-        nats = exact_nats(model, texts)
+        nats = torch.cat([-model.log_prob(x0).double() for x0 in texts.split(256)]) / texts.shape[1]
         return Judged(float(nats.mean()), float(nats.std()) / math.sqrt(len(nats)), 0.0, 0)
     rounds, noise_error = [], math.inf
     while len(rounds) < 2 or (noise_error > ENOUGH and len(rounds) < most):
@@ -218,10 +220,3 @@ def judge(model: Transformer, texts: Tensor, quick: bool = False) -> Judged:
             noise_error = float((torch.stack(rounds).var(0).mean() / len(rounds) / len(texts)).sqrt())
     nats = torch.stack(rounds).mean(0)  # (M,)
     return Judged(float(nats.mean()), float(nats.std()) / math.sqrt(len(nats)), noise_error, 4 * len(rounds))
-
-
-@torch.no_grad()
-def exact_nats(model: Transformer, texts: Tensor) -> Tensor:
-    """-log p(x) per character (M,) of texts (M, L), under a causal model."""
-    parts = [-model.log_posterior(x0).gather(-1, x0[..., None]).mean((1, 2)) for x0 in texts.split(256)]
-    return torch.cat(parts).double()

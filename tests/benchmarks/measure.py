@@ -118,8 +118,8 @@ class Child:
     output: str
 
 
-# On Linux a process keeps its peak memory when it calls exec, so a child of this process would seem at least as large as
-# this process. A small launcher in between avoids that and keeps its own start-up time out of the measurement.
+# On Linux a process keeps its peak memory when it calls exec, so a child of this process would seem at least as large
+# as this process. A small launcher in between avoids that and keeps its own start-up time out of the measurement.
 _LAUNCHER = """
 import json, resource, subprocess, sys, time
 started = time.perf_counter()

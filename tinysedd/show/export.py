@@ -33,8 +33,6 @@ def check_path(path: str | os.PathLike) -> Path:
     return path
 
 
-
-
 def _gif(trajectory: Trajectory) -> bytes:
     from tinysedd.show import pictures
 
