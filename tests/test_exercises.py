@@ -106,6 +106,7 @@ def test_each_mistake_gets_its_own_diagnosis(name):
         assert failure.diagnosis == diagnosis, f"expected: {diagnosis}\ngot: {failure.diagnosis}"
 
 
+@pytest.mark.slow
 def test_no_result_is_too_silly_for_any_exercise():
     """Values that measures treat differently; test_checks.py gives the engine more of them."""
     for name, exercise in EXERCISES.items():

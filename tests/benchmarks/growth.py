@@ -108,8 +108,11 @@ def points(values: dict, way: str, name: str, seed: int | None = None) -> dict[s
 
 
 def law(values: dict, way: str, name: str, seed: int | None = None) -> dict[str, dict]:
-    """Least-squares fits to the seconds and the bytes of a series: a power law, y = factor x^exponent, in log-log space;
-    and a polynomial, y = a + b x + c x^2 with nonnegative coefficients, of relative errors."""
+    """Least-squares fits to the seconds and the bytes of a series.
+
+    exponent, factor  of a power law, y = factor x^exponent, fitted in log-log space
+    polynomial        a, b, c >= 0 of y = a + b x + c x^2, fitted to relative errors
+    """
     series, result = points(values, way, name, seed), {}
     x = np.array(series["x"], dtype=float)
     for key in ("seconds", "bytes"):

@@ -1,9 +1,9 @@
 """Nats per character after equal training time: a GPT with nanoGPT's recipe, SEDD as published, and ours.
 
 The GPT sets the time T: what its 2,000 steps take, without validation. The GPT and the published SEDD are a plain
-`Transformer` with 4 layers, 4 heads and width 128. Ours is the default `FastTransformer`, with about as many parameters,
-but most of them in lookup tables that cost no matmuls. All train on blocks of 64 characters and are judged on the whole
-validation split.
+`Transformer` with 4 layers, 4 heads and width 128. Ours is the default `FastTransformer`, with about as many
+parameters, but most of them in lookup tables that cost no matmuls. All train on blocks of 64 characters and are judged
+on the whole validation split.
 """
 
 import math
@@ -161,7 +161,7 @@ def _training(name: str, seconds: float | None, seed: int, published: dict) -> T
 
 
 def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, seed: int) -> float:
-    """Train a causal model as nanoGPT's README does on a CPU (train_shakespeare_char.py). Returns the seconds of its steps.
+    """Train a causal model as nanoGPT's README does on a CPU (train_shakespeare_char.py). Returns the seconds it took.
 
     AdamW with betas 0.9 and 0.99, weight decay 0.1 on matrices, 100 steps of warm-up to a learning rate of 1e-3, cosine
     decay to 1e-4, gradients clipped to norm 1, no dropout.
@@ -191,7 +191,12 @@ def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, se
 
 @dataclass(frozen=True)
 class Judged:
-    """-log p or its bound, in nats per character. standard_error: over texts and noise. noise_error: over noise alone."""
+    """-log p or its bound, in nats per character.
+
+    standard_error  over texts and noise
+    noise_error     over noise alone
+    draws           of noise per text; 0 for an exact value
+    """
 
     nats: float
     standard_error: float

@@ -1,4 +1,4 @@
-"""A picture for each part, 800 pixels wide; what differs by color (Okabe-Ito) differs by its mark or line too."""
+"""A plot for each part, 800 pixels wide. Series differ in marker or line as well as in color (Okabe-Ito)."""
 
 import contextlib
 import statistics
@@ -10,10 +10,10 @@ import matplotlib
 import numpy as np
 import quality as quality_part
 import sampling as sampling_part
-from measure import number
+from measure import format_number
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402, after the choice of what draws
+import matplotlib.pyplot as plt
 
 BLACK, ORANGE, GREEN, BLUE, RED, PINK = (
     "#000000", "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
@@ -23,7 +23,7 @@ STYLES = [(BLUE, "o", "-"), (RED, "s", "--"), (GREEN, "^", "-."), (BLACK, "D", "
 
 @contextlib.contextmanager
 def _page(path: Path, title: str, quick: bool, rows: int = 1, columns: int = 1, height: float = 4.5) -> Iterator:
-    """A figure and its axes (rows, columns), saved at the end."""
+    """Yields the axes (rows, columns) of a figure that is saved at the end."""
     look = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True}
     with plt.rc_context(look | {"grid.color": "#dddddd", "axes.axisbelow": True, "legend.frameon": False}):
         figure, axes = plt.subplots(rows, columns, figsize=(8, height), dpi=100, squeeze=False, layout="constrained")
@@ -34,45 +34,45 @@ def _page(path: Path, title: str, quick: bool, rows: int = 1, columns: int = 1, 
 
 
 def likelihood(values: dict, path: Path, quick: bool) -> None:
-    """Nats per character of each contestant: a mark a seed, a bar at the mean."""
+    """Nats per character of each contestant: a marker per seed, a bar at the mean."""
     labels = {
         "ar": "autoregressive\n(nanoGPT's recipe)",
         "published": "SEDD\nas published",
         "ours": "ours",
         "ours_sixth": "ours,\na sixth of the time",
     }
-    with _page(path, "The text's last tenth after equal time of training", quick) as axes:
+    with _page(path, "The last tenth of the text, after equal training time", quick) as axes:
         each = {name: [r[name]["nats"] for r in values["rounds"]] for name in labels}
         T = statistics.fmean(r["ar"]["seconds"] for r in values["rounds"])
-        _marks(axes[0, 0], list(labels.values()), list(each.values()), figures=4)
+        _marks(axes[0, 0], list(labels.values()), list(each.values()), digits=4)
         axes[0, 0].set_ylabel("nats per character (bound; autoregressive: exact)")
         axes[0, 0].set_xlabel(f"trained for T = {T:.0f} s each, the last for T / 6")
 
 
 def tune(values: dict, path: Path, quick: bool) -> None:
-    """The published recipe's bound against its rate, a line a batch."""
+    """The bound of the published recipe against its learning rate, one line per batch size and EMA decay."""
     with _page(path, f"SEDD as published, tuned; each for {values['T']:.0f} s", quick) as axes:
         tried = values["tried"]
-        for (batch, average), (color, mark, line) in zip(
-            dict.fromkeys((r["batch"], r["average"]) for r in tried), STYLES * 3
+        for (batch, ema_decay), (color, mark, line) in zip(
+            dict.fromkeys((r["batch"], r["ema_decay"]) for r in tried), STYLES * 3
         ):
-            own = sorted((r["rate"], r["nats"]) for r in tried if (r["batch"], r["average"]) == (batch, average))
-            label = f"batch {batch}, average {average:g}"
+            own = sorted((r["lr"], r["nats"]) for r in tried if (r["batch"], r["ema_decay"]) == (batch, ema_decay))
+            label = f"batch {batch}, EMA decay {ema_decay:g}"
             axes[0, 0].plot(*zip(*own), color=color, marker=mark, linestyle=line, label=label)
         axes[0, 0].set(xscale="log", xlabel="peak learning rate", ylabel="bound, nats per character")
-        _ticks(axes[0, 0].xaxis, sorted({r["rate"] for r in tried}))
+        _ticks(axes[0, 0].xaxis, sorted({r["lr"] for r in tried}))
         axes[0, 0].legend()
 
 
 def sampling(values: dict, path: Path, quick: bool) -> None:
-    """Quality against time, in units of the plain sampler's: a row a checkpoint, a column a quality."""
+    """Quality against time relative to the plain sampler: one row per checkpoint, one column per quality."""
     names = {
-        "fables": "share that are fables",
+        "fables": "share of valid fables",
         "judge": "autoregressive judge, nats/char",
-        "trigram_divergence": "divergence of trigrams, nats",
+        "trigram_divergence": "trigram divergence, nats",
     }
     rows = {"fables": ["fables", "trigram_divergence"], "shakespeare": ["judge", "trigram_divergence"]}
-    with _page(path, "Text for time", quick, 2, 2, 6.4) as axes:
+    with _page(path, "Quality of the text against time", quick, 2, 2, 6.4) as axes:
         for (ground, keys), row in zip(rows.items(), axes):
             schemes = sampling_part.compare(ground, values[ground])
             for key, axis in zip(keys, row):
@@ -83,7 +83,7 @@ def sampling(values: dict, path: Path, quick: bool) -> None:
                 axis.set(xscale="log", ylabel=names[key], title=ground)
                 _ticks(axis.xaxis, [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], ["1/32", "1/16", "1/8", "1/4", "1/2", "1"])
         for axis in axes[-1]:
-            axis.set_xlabel("time / the plain sampler's (filled: as good)")
+            axis.set_xlabel("time / time of the plain sampler (filled markers: text as good)")
         handles, labels = axes[-1, -1].get_legend_handles_labels()
         axes[0, 0].figure.legend(handles, labels, loc="outside lower center", ncols=3)
 
@@ -91,8 +91,8 @@ def sampling(values: dict, path: Path, quick: bool) -> None:
 def _qualities(axis, schemes: list[dict], key: str) -> None:
     groups = [
         ("plain", f"plain ({sampling_part.CHAIN})", (BLACK, "*", "none")),
-        ("fast", "the same chain, texts that changed", (ORANGE, "D", "none")),
-        ("half", "that with 16-bit products", (ORANGE, "s", "none")),
+        ("cached", "the same chain, cached", (ORANGE, "D", "none")),
+        ("bfloat16", "the same with bfloat16 matmuls", (ORANGE, "s", "none")),
         ("corrected", "corrected", STYLES[0]),
         ("first_hitting", "first_hitting", STYLES[1]),
         ("entropy_bounded", "entropy_bounded", STYLES[2]),
@@ -104,14 +104,14 @@ def _qualities(axis, schemes: list[dict], key: str) -> None:
         y = [statistics.fmean(s["quality"][key]) for s in own]
         size = 11 if mark == "*" else 6
         axis.plot(x, y, color=color, marker=mark, linestyle=line, markersize=size, markerfacecolor="none", label=label)
-        # as good as the plain sampler: the mark is filled
+        # a filled marker: as good as the plain sampler
         good = [(a, b) for a, b, s in zip(x, y, own) if s["as_good"] and s["role"] == "scheme"]
         axis.plot(*(zip(*good) if good else ([], [])), color=color, marker=mark, linestyle="none", markersize=size)
 
 
 def worlds(values: dict, path: Path, quick: bool) -> None:
-    """Lines a second, and milliseconds a table, with what they should be."""
-    with _page(path, "How fast the truth is", quick, 1, 2, 3.8) as axes:
+    """Lines per second and milliseconds per table, with their targets."""
+    with _page(path, "How fast the exact answers are", quick, 1, 2, 3.8) as axes:
         names = ["Absorbing", "Uniform"]
 
         def each(what: str) -> list[list[float]]:
@@ -121,7 +121,7 @@ def worlds(values: dict, path: Path, quick: bool) -> None:
         tables = [[1e3 * s for s in own] for what in ("table", "oracle") for own in each(what)]
         _marks(axes[0, 0], names, speeds)
         axes[0, 0].axhline(1000, color=BLACK, linestyle="--", label="target: 1,000 or more")
-        axes[0, 0].set(title="Fables: exact posteriors", ylabel="lines a second")
+        axes[0, 0].set(title="Fables: exact posteriors", ylabel="lines per second")
         _marks(
             axes[0, 1],
             ["Absorbing,\ntable", "Uniform,\ntable", "Absorbing,\ntext by text", "Uniform,\ntext by text"],
@@ -137,7 +137,7 @@ def worlds(values: dict, path: Path, quick: bool) -> None:
 
 
 def small(values: dict, path: Path, quick: bool) -> None:
-    """Seconds of the imports and of the cold start, a mark a repeat."""
+    """Seconds of the imports and of the cold start, one marker per repeat, and the peak memory of training."""
     memory = values["peak_bytes"]
     with _page(path, "Small", quick, 1, 2, 3.8) as axes:
         names = {
@@ -158,7 +158,7 @@ def small(values: dict, path: Path, quick: bool) -> None:
 
 
 def growth(values: dict, path: Path, quick: bool) -> None:
-    """Time and memory of a step against each thing that grows, with the fitted laws; log-log."""
+    """Log-log plots of the time and memory of a step against each size, with their fits."""
     count = len(values["series"])
     with _page(path, "What a training step costs", quick, count, 2, 2.75 * count) as axes:
         for row, name in zip(axes, values["series"]):
@@ -174,7 +174,7 @@ def growth(values: dict, path: Path, quick: bool) -> None:
                         a, b, c = fitted[key]["polynomial"]
                         label = None if axis.get_lines()[2:] else "$a + bL + cL^2$"
                         axis.plot(x, a + b * x + c * x**2, color=color, linewidth=3, alpha=0.35, label=label)
-            for axis, what in zip(row, ("seconds a step", "MB a step")):
+            for axis, what in zip(row, ("seconds per step", "MB per step")):
                 axis.set(xscale="log", yscale="log", xlabel=name, ylabel=what)
                 _decade_and_headroom(axis)
                 _plain_ticks(axis.yaxis)
@@ -186,8 +186,8 @@ def growth(values: dict, path: Path, quick: bool) -> None:
 
 
 def quality(values: dict, path: Path, quick: bool) -> None:
-    """The bound against seconds of training, a line a contestant and seed."""
-    with _page(path, "The bound falls", quick) as axes:
+    """The bound against seconds of training, one line per contestant and seed."""
+    with _page(path, "The bound during training", quick) as axes:
         axis, labeled = axes[0, 0], set()
         styles = dict(zip(quality_part.CONTESTANTS, STYLES))
         for curve in values["curves"]:
@@ -199,18 +199,18 @@ def quality(values: dict, path: Path, quick: bool) -> None:
             label = None if name in labeled else quality_part.CONTESTANTS[name][0]
             labeled.add(name)
             axis.plot(x, y, label=label, markevery=max(len(x) // 12, 1), **style)
-        # Above an even guess there is but the noise of a bound that has learned nothing yet: with random characters
-        # its estimate then hangs on a few draws.
-        axis.axhline(values["even_guess"], color=BLACK, linewidth=1, linestyle=":", label="an even guess")
+        # Above a uniform guess there is only noise: with random characters, the estimated bound of an untrained model
+        # depends on a few extreme draws.
+        axis.axhline(values["uniform_guess"], color=BLACK, linewidth=1, linestyle=":", label="a uniform guess")
         axis.set(xscale="log", xlabel="seconds of training", ylabel="nats per character (128 texts)")
         low = min(point["bound"] for curve in values["curves"] for point in curve["curve"])
-        axis.set_ylim(min(0.95 * low, 0.9 * values["even_guess"]), 1.02 * values["even_guess"])
+        axis.set_ylim(min(0.95 * low, 0.9 * values["uniform_guess"]), 1.02 * values["uniform_guess"])
         _plain_ticks(axis.xaxis)
         axis.legend()
 
 
-def _marks(axis, labels: list[str], each: list[list[float]], middle=statistics.fmean, figures: int = 3) -> None:
-    """A column of marks for each label, with a bar and a number at their middle."""
+def _marks(axis, labels: list[str], each: list[list[float]], middle=statistics.fmean, digits: int = 3) -> None:
+    """A column of markers for each label, with a bar and a number at their middle."""
     for place, own in enumerate(each):
         color, mark, _ = STYLES[place % len(STYLES)]
         if not own:
@@ -218,7 +218,7 @@ def _marks(axis, labels: list[str], each: list[list[float]], middle=statistics.f
         around = [place + 0.08 * (i - (len(own) - 1) / 2) for i in range(len(own))]
         axis.plot(around, own, color=color, marker=mark, linestyle="none", markersize=7, alpha=0.8)
         axis.plot([place - 0.25, place + 0.25], [middle(own)] * 2, color=BLACK, linewidth=1.5)
-        axis.annotate(number(middle(own), figures), (place + 0.28, middle(own)), va="center")
+        axis.annotate(format_number(middle(own), digits), (place + 0.28, middle(own)), va="center")
     axis.set_xticks(range(len(labels)), labels)
     axis.set_xlim(-0.6, len(labels) - 0.3)
     axis.grid(axis="x", visible=False)
@@ -230,21 +230,21 @@ def _limit(axis, place: int, value: float) -> None:
 
 
 def _decade_and_headroom(axis) -> None:
-    """On a logarithmic y axis at least a decade, lest noise look like growth, and room for a legend on top."""
+    """A logarithmic y axis of at least a decade, so noise does not look like growth, with room for a legend on top."""
     low, high = axis.get_ylim()
     low, high = min(low, (low * high / 10) ** 0.5), max(high, (low * high * 10) ** 0.5)
     axis.set_ylim(low, high * (high / low) ** 0.4)
 
 
-def _ticks(axis, places: list[float], labels: list[str] | None = None) -> None:
-    """Just these places on a logarithmic axis, in plain figures."""
-    axis.set_major_locator(matplotlib.ticker.FixedLocator(places))
-    axis.set_major_formatter(matplotlib.ticker.FixedFormatter(labels or [f"{place:g}" for place in places]))
+def _ticks(axis, values: list[float], labels: list[str] | None = None) -> None:
+    """Ticks at these values only, on a logarithmic axis, with plain numbers."""
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(values))
+    axis.set_major_formatter(matplotlib.ticker.FixedFormatter(labels or [f"{value:g}" for value in values]))
     axis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def _plain_ticks(axis) -> None:
-    """1, 2, 5, 10, ... on a logarithmic axis, in plain figures."""
+    """Ticks at 1, 2, 5, 10, ... on a logarithmic axis, with plain numbers."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
     axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))

@@ -172,7 +172,7 @@ def _table(table: dict[str, list[Row]], head: dict) -> str:
     on = (
         f"{m['cpu']}, {m['cores']} cores, {m['threads']} threads, load {m['load']} at the start; torch {m['torch']}; "
         f"matmuls at {m['matrix_rate_float32'] / 1e9:.0f} GFLOP/s in float32, "
-        f"{m['matrix_rate_bfloat16'] / 1e9:.0f} in bfloat16; {head['seeds']} seeds."
+        f"{m['matrix_rate_bfloat16'] / 1e9:.0f} in bfloat16; seeds: {head['seeds']}."
     )
     quick = ["QUICK: tiny settings, to try the code. These numbers mean nothing.", ""] if head["quick"] else []
     return "\n".join([*quick, on, "", *grid, ""])

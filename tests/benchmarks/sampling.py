@@ -1,8 +1,8 @@
-"""How fast the shipped checkpoints write, and how well for the time.
+"""How fast the shipped checkpoints write text, and how good the text is for the time.
 
-The plain sampler is Tweedie with 256 steps and a network call for every step, position and row. Two questions:
-what the same chain costs when calls that would change nothing are left out, also with 16-bit products, and how few
-seconds give text as good. All schemes have 16-bit products, the plain sampler has not.
+The plain sampler is Tweedie with 256 steps, and calls the network for all texts in every step. Two questions: What does
+the same chain cost without the calls that change nothing, and with bfloat16 matmuls too? And how little time does a
+better sampler need for text that is as good? The better samplers ("schemes") always use bfloat16 matmuls.
 """
 
 import math
@@ -12,16 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from likelihood import exact_nats
-from measure import Row, Settings, announce
+from measure import ROOT, Row, Settings, announce
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tinysedd import Absorbing, Fables, Config, Training, Transformer, fit, load, load_corpus, sample, save
-from tinysedd.corpus import Alphabet, Corpus
-from tinysedd.train import DATA
+from tinysedd import Absorbing, Alphabet, Corpus, Fables, Training, Transformer, fit, load, load_corpus, sample, save
+from tinysedd.fast.model import FastConfig, FastTransformer
+from tinysedd.files import SHAKESPEARE
 
 CHAIN = "tweedie"
 PLAIN_STEPS, BATCH, TEXTS = 256, 64, 192
@@ -33,8 +33,8 @@ SCHEMES = [
 ]
 JUDGE_MINUTES = 5.0
 
-# What text must be no further from real text in than 256 plain steps are, to count as good as theirs. The entropy is
-# among them lest "better" be "duller". In nats, but for the shares fables and known_words.
+# Text counts as good as the plain sampler's if in none of these it is further from real text. The entropy makes sure
+# that better samples are not less diverse. All are in nats, except for the shares fables, known_words, distinct_lines.
 KEYS = {
     "fables": ["fables", "trigram_divergence", "trigram_entropy", "distinct_lines"],
     "shakespeare": ["judge", "trigram_divergence", "known_words", "trigram_entropy", "distinct_lines"],
@@ -42,7 +42,7 @@ KEYS = {
 
 
 def measure(settings: Settings) -> Iterator[dict]:
-    """Every contestant in turn, batch by batch, for each seed and checkpoint; yields after each batch."""
+    """Runs all contestants in turn, batch by batch, for each seed and checkpoint; yields after each batch."""
     plain, batch, schemes = PLAIN_STEPS, BATCH, SCHEMES
     if settings.quick:
         plain, batch, schemes = 12, 4, [("corrected", 4), ("corrected", 8), ("first_hitting", 4), ("first_hitting", 8)]
@@ -50,13 +50,13 @@ def measure(settings: Settings) -> Iterator[dict]:
     grounds = {"fables": _fables(), "shakespeare": _shakespeare(settings)}
     values = {
         name: {"batch": batch, "length": ground.model.length, "plain_steps": plain}
-        | {"real": [], "drawn": [], "half_divergence": []}
+        | {"real": [], "drawn": [], "bfloat16_divergence": []}
         for name, ground in grounds.items()
     }
-    chain = [(role, CHAIN, plain) for role in ("plain", "fast", "half")]
+    chain = [(role, CHAIN, plain) for role in ("plain", "cached", "bfloat16")]
     contestants = [*chain, *(("scheme", *scheme) for scheme in schemes)]
-    for ground in grounds.values():
-        sample(ground.model, ground.model.process, count=batch, steps=1)  # uncounted: a process's first calls are slow
+    for ground in grounds.values():  # warm-up: the first calls of a process are slow
+        sample(ground.model, ground.model.process, count=batch, steps=1)
     for seed in range(settings.seeds):
         generator = torch.Generator().manual_seed(seed)
         for number in range(batches):
@@ -65,10 +65,11 @@ def measure(settings: Settings) -> Iterator[dict]:
                 bar.set_postfix_str(f"{name}: {sampler}, {steps} steps")
                 model = grounds[name].model
                 if sampler in ("first_hitting", "spread") and steps > model.length:
-                    continue  # they take no more steps than there are characters
+                    continue  # they never take more steps than there are characters
                 started = time.perf_counter()
-                score = model if role != "plain" else lambda x, sigma, model=model: model(x, sigma)  # asked every time
-                with torch.autocast("cpu", torch.bfloat16, enabled=role in ("half", "scheme")):
+                # A plain function hides the model from the cache of `sample`.
+                score = model if role != "plain" else lambda x, sigma, model=model: model(x, sigma)
+                with torch.autocast("cpu", torch.bfloat16, enabled=role in ("bfloat16", "scheme")):
                     drawn = sample(
                         score, model.process, length=model.length, count=batch, steps=steps, sampler=sampler,
                         generator=generator,
@@ -85,23 +86,24 @@ def measure(settings: Settings) -> Iterator[dict]:
                     }
                 )
             for name in grounds:
-                values[name]["half_divergence"].append(half_divergence(grounds[name].model, batch, generator))
-            for name, ground in grounds.items():  # as many real texts as drawn ones, for on that the measures depend
+                values[name]["bfloat16_divergence"].append(bfloat16_divergence(grounds[name].model, batch, generator))
+            for name, ground in grounds.items():  # as many as were drawn: the measures depend on the number
                 quality = ground.quality(ground.real(batch, generator))
                 values[name]["real"].append({"seed": seed, "quality": quality})
             yield values
 
 
 @torch.no_grad()
-def half_divergence(model: Transformer, count: int, generator: torch.Generator) -> float:
-    """KL divergence of what the chain writes with 16-bit products from what it writes with 32, in nats a text; an upper
-    bound, for it is that of the chains' whole ways, by the chain rule the sum over all characters that are drawn.
+def bfloat16_divergence(model: Transformer, count: int, generator: torch.Generator) -> float:
+    """An upper bound on the KL divergence of what the chain writes with bfloat16 instead of float32, in nats per text.
 
-    A chain draws each character at an even share of masks, and which ones are masked by then says nothing of the text.
+    It is the divergence between the whole trajectories: by the chain rule, the sum over all characters that are drawn.
+    Each character is drawn at a uniformly random share of masks, and which characters are masked then does not depend
+    on the text.
     """
     process = model.process
     x = sample(model, process, count=count, steps=model.length, sampler="first_hitting", generator=generator).states[-1]
-    x = x.repeat(8, 1)  # each at 8 shares
+    x = x.repeat(8, 1)  # each at 8 shares of masks
     share = (torch.arange(len(x)) + torch.rand((), dtype=torch.float64, generator=generator)) / len(x)
     masked = torch.rand(x.shape, generator=generator) < share[:, None]
     x = torch.where(masked, process.mask, x)
@@ -118,7 +120,9 @@ def rows(values: dict) -> list[Row]:
 
 def _rows(name: str, ground: dict) -> list[Row]:
     schemes, key, steps = compare(name, ground), KEYS[name][0], ground["plain_steps"]
-    plain, fast, half = (next(s for s in schemes if s["role"] == role) for role in ("plain", "fast", "half"))
+    plain, cached, bfloat16 = (
+        next(s for s in schemes if s["role"] == role) for role in ("plain", "cached", "bfloat16")
+    )
     good = [s for s in schemes if s["role"] == "scheme" and s["as_good"]]
     best = min(good, key=lambda s: statistics.fmean(s["time_ratios"]), default=None)
     unit, of = ("nats/char", "autoregressive judge") if key == "judge" else ("", "share of fables")
@@ -126,33 +130,33 @@ def _rows(name: str, ground: dict) -> list[Row]:
     result = [
         Row.over(f"{name}: {ground['batch']} texts of {ground['length']}, {steps} plain steps", plain["seconds"], "s"),
         Row.over(
-            f"{name}: the same chain, asking only about texts that changed / plain",
-            fast["time_ratios"],
+            f"{name}: the same chain, calling the network only for texts that changed / plain",
+            cached["time_ratios"],
             at_most=at_most,
         ),
-        Row.over(f"{name}: that with 16-bit products / plain", half["time_ratios"], at_most=at_most),
-        Row.over(f"{name}: how far those lead from the chain, KL divergence", ground["half_divergence"], "nats/text"),
+        Row.over(f"{name}: the same with bfloat16 matmuls / plain", bfloat16["time_ratios"], at_most=at_most),
+        Row.over(f"{name}: KL divergence that bfloat16 causes, at most", ground["bfloat16_divergence"], "nats/text"),
     ]
-    what = f"{name}: text as good in so much of the time"
+    what = f"{name}: time for text as good / plain"
     if best is None:
-        result.append(Row(what, None, at_most=0.125, note="no scheme that was tried is as good"))
+        result.append(Row(what, None, at_most=0.125, note="none of the schemes is as good"))
     else:
         result.append(Row.over(what, best["time_ratios"], at_most=0.125, note=_label(best)))
     result.append(Row.over(f"{name}: {of}, real text", _by_seed(ground["real"], key), unit))
     result += [
-        Row.over(f"{name}: {of}, {_label(s)}", s["quality"][key], unit) for s in schemes if s in (plain, half, best)
+        Row.over(f"{name}: {of}, {_label(s)}", s["quality"][key], unit) for s in schemes if s in (plain, bfloat16, best)
     ]
     return result
 
 
 def _label(scheme: dict) -> str:
-    return f"{scheme['sampler']}, {scheme['steps']} steps" + (", 16-bit" if scheme["role"] == "half" else "")
+    return f"{scheme['sampler']}, {scheme['steps']} steps" + (", bfloat16" if scheme["role"] == "bfloat16" else "")
 
 
 def compare(name: str, ground: dict) -> list[dict]:
-    """Each contestant, with these for each seed: seconds a batch, their ratio to the plain sampler's, every quality.
+    """Each contestant with its seconds per batch, their ratio to the plain sampler's, and every quality, per seed.
 
-    as_good: in no key further from real text than the plain sampler, by more than two standard errors over batches.
+    as_good: in none of KEYS further from real text than the plain sampler by more than two standard errors.
     """
     drawn, result = ground["drawn"], []
     plain = [d for d in drawn if d["role"] == "plain"]
@@ -174,7 +178,7 @@ def compare(name: str, ground: dict) -> list[dict]:
 
 
 def _by_seed(batches: list[dict], key: str) -> list[float]:
-    """The mean over the batches of each seed, of their seconds or of a quality."""
+    """The mean over the batches of each seed, of the seconds or of a quality."""
     seeds = sorted({batch["seed"] for batch in batches})
     return [statistics.fmean(_value(batch, key) for batch in batches if batch["seed"] == seed) for seed in seeds]
 
@@ -184,7 +188,7 @@ def _value(batch: dict, key: str) -> float:
 
 
 def _as_good(key: str, own: list[dict], plain: list[dict], real: list[dict]) -> bool:
-    # A divergence is a distance already, whose goal is 0. Real text has one too: it is few texts, of another part.
+    # A divergence from the corpus is already a distance. (That of real text is not 0: it is a small, different sample.)
     goal = 0.0 if key.endswith("_divergence") else statistics.fmean(_value(batch, key) for batch in real)
     distances, variance = [], 0.0
     for batches in (own, plain):
@@ -196,7 +200,7 @@ def _as_good(key: str, own: list[dict], plain: list[dict], real: list[dict]) -> 
 
 @dataclass(frozen=True)
 class Statistics:
-    """How often what occurs in a text: characters by ones, twos and threes, words, lengths of words."""
+    """Counts of unigrams, bigrams and trigrams of characters, of words, and of the lengths of words."""
 
     unigrams: Counter
     bigrams: Counter
@@ -207,7 +211,7 @@ class Statistics:
     @classmethod
     def of(cls, texts: list[str]) -> "Statistics":
         grams = [Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1)) for n in (1, 2, 3)]
-        # A word at either end of a block may be cut: those do not count.
+        # A word at either end of a block may be cut off, so it does not count.
         words = Counter(word for text in texts for word in re.findall(r"(?<=[^\w'])[\w']+(?=[^\w'])", text))
         lengths = Counter()
         for word, count in words.items():
@@ -216,13 +220,13 @@ class Statistics:
 
 
 def entropy(counts: Counter) -> float:
-    """In nats, of the shares."""
+    """Entropy of the relative frequencies, in nats."""
     total = counts.total()
     return -sum(n / total * math.log(n / total) for n in counts.values())
 
 
 def divergence(a: Counter, b: Counter) -> float:
-    """Jensen-Shannon's, of the shares, in nats: from 0, for the same ones, to log 2."""
+    """Jensen-Shannon divergence of the relative frequencies, in nats: from 0, if they are equal, to log 2."""
     if not a or not b:
         return math.log(2)
     n, m = a.total(), b.total()
@@ -232,28 +236,28 @@ def divergence(a: Counter, b: Counter) -> float:
 
 @dataclass(frozen=True)
 class Ground:
-    """A checkpoint, and what its texts are judged by: statistics of its corpus, and the world or a causal model."""
+    """A checkpoint with what judges its texts: the statistics of its corpus, and the world or a causal model."""
 
     model: Transformer
     corpus: Corpus
-    usual: Statistics
+    typical: Statistics
     world: Fables | None = None
     judge: Transformer | None = None
 
     def real(self, count: int, generator: torch.Generator) -> Tensor:
-        """Real texts (count, L), of the validation split."""
+        """Real texts (count, L) from the validation split."""
         return self.corpus.validation[torch.randperm(len(self.corpus.validation), generator=generator)[:count]]
 
     def quality(self, x: Tensor) -> dict[str, float]:
-        """Of texts x (B, L): divergences from the corpus and entropies in nats, shares of words, lines and texts."""
+        """Measures of texts x (B, L): divergences from the corpus and entropies, in nats; shares of words and lines."""
         texts = [self.model.alphabet.decode(row) for row in x]
         own, lines = Statistics.of(texts), [line for text in texts for line in text.split("\n") if line]
         result = {
-            "unigram_divergence": divergence(own.unigrams, self.usual.unigrams),
-            "bigram_divergence": divergence(own.bigrams, self.usual.bigrams),
-            "trigram_divergence": divergence(own.trigrams, self.usual.trigrams),
-            "word_length_divergence": divergence(own.word_lengths, self.usual.word_lengths),
-            "known_words": sum(n for w, n in own.words.items() if w in self.usual.words) / max(own.words.total(), 1),
+            "unigram_divergence": divergence(own.unigrams, self.typical.unigrams),
+            "bigram_divergence": divergence(own.bigrams, self.typical.bigrams),
+            "trigram_divergence": divergence(own.trigrams, self.typical.trigrams),
+            "word_length_divergence": divergence(own.word_lengths, self.typical.word_lengths),
+            "known_words": sum(n for w, n in own.words.items() if w in self.typical.words) / max(own.words.total(), 1),
             "unigram_entropy": entropy(own.unigrams),
             "trigram_entropy": entropy(own.trigrams),
             "distinct_lines": len(set(lines)) / max(len(lines), 1),
@@ -261,37 +265,38 @@ class Ground:
         if self.world is not None:
             result["fables"] = float((self.world.log_prob(x) > -math.inf).double().mean())
         if self.judge is not None:
-            result["judge"] = float(exact_nats(self.judge, x).mean())
+            result["judge"] = float(-self.judge.log_prob(x).double().mean()) / x.shape[1]
         return result
 
 
 def _fables() -> Ground:
     model, world = load("fables"), Fables()
-    usual = world.sample(20_000, torch.Generator().manual_seed(1))
+    typical = world.sample(20_000, torch.Generator().manual_seed(1))
     return Ground(
-        model, Corpus.from_world(world), Statistics.of([world.alphabet.decode(x) for x in usual]), world=world
+        model, Corpus.from_world(world), Statistics.of([world.alphabet.decode(x) for x in typical]), world=world
     )
 
 
 def _shakespeare(settings: Settings) -> Ground:
     model = load("shakespeare")
     corpus = load_corpus("shakespeare", model.length, model.alphabet)
-    text = (DATA / "shakespeare.txt").read_text(encoding="utf-8-sig")
-    usual = Statistics.of([text[: -len(corpus.validation) * model.length]])
-    return Ground(model, corpus, usual, judge=_judge(settings, corpus, model.alphabet))
+    path = next(folder / SHAKESPEARE for folder in (Path.cwd(), ROOT) if (folder / SHAKESPEARE).exists())
+    text = path.read_text(encoding="utf-8-sig")
+    typical = Statistics.of([text[: -len(corpus.validation) * model.length]])
+    return Ground(model, corpus, typical, judge=_judge(settings, corpus, model.alphabet))
 
 
 def _judge(settings: Settings, corpus: Corpus, alphabet: Alphabet) -> Transformer:
-    """A causal model of the corpus: the one that an earlier run left in the folder of results, or a new one."""
+    """A causal model of the corpus: the one that an earlier run left in the results folder, or a new one."""
     path = settings.file("judge.pt")
     if path.exists():
         judge = load(path)
         if (judge.alphabet, judge.length, judge.config.causal) == (alphabet, corpus.length, True):
             return judge
-    announce(f"sampling: an autoregressive judge, kept as {path.name}")
+    announce(f"sampling: training an autoregressive judge, to be saved as {path.name}")
     torch.manual_seed(0)
     minutes = 0.03 if settings.quick else JUDGE_MINUTES
-    judge = Transformer(Absorbing(len(alphabet)), Config(causal=True), alphabet, corpus.length)
+    judge = FastTransformer(Absorbing(len(alphabet)), FastConfig(causal=True), alphabet, corpus.length)
     curve = fit(judge, corpus, Training(steps=None, minutes=minutes, validate=1))
     save(judge, path, bound=curve[-1].bound, minutes=minutes)
     return load(path)

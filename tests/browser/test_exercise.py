@@ -58,7 +58,7 @@ def exercises(opened) -> Exercises:
 def test_a_wrong_answer_is_diagnosed_and_the_right_one_is_used(exercises):
     exercises.run("def perturb_absorbing")
     check = exercises.run("check.perturb_absorbing(")
-    expect(check).to_contain_text("✗ perturb_absorbing is not written yet. What is asked: Mask each character")
+    expect(check).to_contain_text("✗ perturb_absorbing is not written yet. Your task: Mask each character")
 
     exercises.type(WRONG)
     exercises.run("def perturb_absorbing")
