@@ -108,6 +108,7 @@ def test_everything_public_has_a_docstring(name):
     assert list(undocumented(name, own, set())) == []
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_no_picture_library():
     code = (
         "import sys, tinysedd; print([m for m in ('matplotlib', 'ipywidgets', 'IPython', 'PIL') if m in sys.modules])"

@@ -157,7 +157,7 @@ def test_the_weight_of_the_loss_is_passed_on_and_a_causal_model_learns_by_cross_
     torch.nn.init.normal_(model.head.weight)
     posterior = model.log_posterior(x0).detach()
     nats = [-float(posterior[b, i, x0[b, i]]) for b in range(5) for i in range(3)]
-    assert float(train.training_loss(model, x0, torch.Generator())) == pytest.approx(sum(nats) / 15, rel=1e-5)
+    assert train.training_loss(model, x0, torch.Generator()).item() == pytest.approx(sum(nats) / 15, rel=1e-5)
 
 
 def test_minutes_include_validations_but_seconds_of_training_do_not(corpus, monkeypatch):

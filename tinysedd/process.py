@@ -63,18 +63,18 @@ class Process:
         """Log-scores (B, L, S) from log p(x0_i = a | x) (B, L, N), for x (B, L) at sigma (B,) > 0: the posterior mean
         of the ratios that we would know if we knew x0, s_y = sum over a of p(x0_i = a | x) q(y | a) / q(x_i | a)."""
         log_q = self.log_likelihood(x, sigma)
-        weight = torch.where(log_q.isfinite(), (log_posterior.double() - log_q).exp(), 0.0)
-        log_s = (weight @ self.transition(sigma)[:, : self.num_tokens]).log()
-        log_s = log_s.masked_fill(self._rates_into(x) == 0, -math.inf)
+        weight = (log_posterior.double() - log_q.masked_fill(log_q.isneginf(), math.inf)).exp()  # (B, L, N)
+        s = weight @ self.transition(sigma)[:, : self.num_tokens] * (self.transition(1.0).to(x.device).mT[x] != 0)
+        log_s = torch.where(s > 0, s, 1.0).log().masked_fill(s <= 0, -math.inf)  # so that no gradient is nan
         return log_s.scatter(-1, x[..., None], 0.0).to(log_posterior)
 
     def score_entropy(self, log_score: Tensor, x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
         """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4): sum over y != x_i
         of Q(y -> x_i) (s_y - r_y log s_y + r_y (log r_y - 1)), with r_y = q(y | x0_i) / q(x_i | x0_i)."""
         q = _rows(self.transition(sigma), x0).clamp(min=0)
-        r, rates = q / q.gather(-1, x[..., None]), self._rates_into(x)
-        log_s = torch.where(rates > 0, log_score, 0.0)  # no -inf, whose gradient would be nan
-        return (rates * (log_s.exp() - r * log_s + torch.xlogy(r, r) - r)).sum(-1).to(log_score)
+        r, rates = (q / q.gather(-1, x[..., None])).to(log_score), self._rates_into(x).to(log_score)
+        log_s = torch.where(rates > 0, torch.where(r > 0, log_score, log_score.clamp(min=-1e30)), 0.0)  # 0 log 0 = 0
+        return (rates * (log_s.exp() + r * (torch.where(r > 0, r, 1.0).log() - log_s - 1))).sum(-1)
 
     def euler(self, log_score: Tensor, x: Tensor, rate_times_dt: Tensor) -> Tensor:
         """Probabilities (B, L, S) of the next state after a reverse Euler step (SEDD, section 4.1): a jump to y has
@@ -99,7 +99,7 @@ class Process:
 
     def _rates_into(self, x: Tensor) -> Tensor:
         """Q(y -> x_i) (B, L, S), float64, with 0 at y = x_i."""
-        return self.rate_matrix().to(x.device).fill_diagonal_(0).mT[x]
+        return self.rate_matrix().to(x.device).clone().fill_diagonal_(0).mT[x]
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def sampling(values: dict, path: Path, quick: bool) -> None:
                 axis.set(xscale="log", ylabel=names[key], title=ground)
                 _ticks(axis.xaxis, [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], ["1/32", "1/16", "1/8", "1/4", "1/2", "1"])
         for axis in axes[-1]:
-            axis.set_xlabel("time / time of the plain sampler (filled markers: text as good)")
+            axis.set_xlabel("time / plain sampler's (filled: as good)")
         handles, labels = axes[-1, -1].get_legend_handles_labels()
         axes[0, 0].figure.legend(handles, labels, loc="outside lower center", ncols=3)
 
