@@ -275,6 +275,14 @@ def check_group_sizes(sample, sampler):
         assert drawn.calls == len(masks) - 1
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m deselects
+def pytest_collection_modifyitems(items):
+    """Every test that is not marked slow is quick."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+
+
 # Fixtures
 
 

@@ -129,6 +129,12 @@ def test_samples_given_the_exact_score_follow_their_law(steps, exact_score, p0):
     assert p_value(counts, law(p0, steps)) > 1e-4
 
 
+def test_no_mask_remains_even_if_the_score_is_wrong(exact_score):
+    """Scores that are half as large as they should be leave the masks alone too often, except in the last step."""
+    x = minimal.sample(lambda x, sigma: exact_score(x, sigma) - math.log(2), 200, 3, 26, 4, torch.Generator())
+    assert x.max() < 26
+
+
 # The script
 
 

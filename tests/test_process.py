@@ -96,24 +96,6 @@ def two_letters(process):
     return Enumerated(random_p0(process.num_tokens, 2), process)
 
 
-@pytest.fixture(autouse=True)
-def known_bugs(request):
-    """Remove this fixture when Process is fixed: see the reasons."""
-    name, process = request.node.name, getattr(request.node, "callspec", None)
-    process = process and process.params.get("process")
-    reasons = []
-    if name.startswith("test_score_") and "score_entropy" not in name and isinstance(process, Ring):
-        reasons.append("log_score is -inf where y needs several jumps to x_i, but Tweedie's step needs these ratios")
-    if name.startswith("test_gradients_are_finite") and isinstance(process, GenericAbsorbing):
-        reasons.append("log_score has gradients of nan where its value is -inf")
-    if name.startswith("test_score_entropy_is_zero") and isinstance(process, GenericAbsorbing):
-        reasons.append("score_entropy is nan where both s and r are 0")
-    if name.startswith("test_a_rate_matrix_is_never_modified"):
-        reasons.append("_rates_into sets the diagonal of the tensor that rate_matrix() returned to 0")
-    for reason in reasons:
-        request.applymarker(pytest.mark.xfail(reason=reason))
-
-
 def at(sigma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return sigma.expand(len(x))
 
@@ -327,7 +309,7 @@ def test_same_seed_same_noise(process):
 @small_process
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_score_of_the_exact_posterior_is_the_ratio_of_probabilities(process, sigma, two_letters):
-    """p_sigma(y) / p_sigma(x) for all texts of two characters and all neighbors; -inf only where y never becomes x_i."""
+    """p_sigma(y) / p_sigma(x) for all texts of two characters and all neighbors; -inf where y never becomes x_i."""
     x = possible(two_letters, sigma)
     log_score = process.log_score(exact_log_posterior(two_letters, process, x, sigma), x, at(sigma, x))
     assert_close(log_score, two_letters(x, at(sigma, x)), **CLOSE)
