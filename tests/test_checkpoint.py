@@ -241,7 +241,6 @@ def test_only_dataclasses_and_transformers_can_be_registered():
             register(kind)
 
 
-@pytest.mark.xfail(reason="a dataclass inside a list or tuple comes back as a dict", strict=True)
 def test_a_process_may_hold_a_tuple_of_schedules(tmp_path):
     @register
     @dataclass(frozen=True)
@@ -261,7 +260,6 @@ def test_notes_that_could_not_be_read_back_are_refused(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.xfail(reason="np.float64 is a float, is saved as numpy's own, and makes the file unreadable", strict=True)
 def test_numpy_numbers_in_notes_do_not_make_a_checkpoint_unreadable(tmp_path):
     numpy = pytest.importorskip("numpy")
     save(trained(), tmp_path / "model.pt", bound=numpy.float64(0.5))

@@ -130,6 +130,13 @@ def test_bigrams_make_adjacent_neighbors_interact(neighbors, is_causal):
             assert not interact(0, j, k) and interact(100, j, k) == ((j, k) in adjacent)
 
 
+def test_each_ordered_bigram_has_its_own_row_if_there_are_enough():
+    pairs = torch.cartesian_prod(torch.arange(N + 1), torch.arange(N + 1))
+    x = torch.stack([pairs[:, 0], torch.zeros(len(pairs), dtype=torch.int64), pairs[:, 1]], 1)
+    rows = without_blocks(neighbors=1, bigrams=(N + 1) ** 2).rows(x)[:, 1]  # at the character in between
+    assert rows[:, -1].unique().numel() == (N + 1) ** 2
+
+
 def test_bigrams_share_rows_when_there_are_too_few():
     """(N + 1)^2 bigrams on 7 rows per table: texts use every row of the table, and no row outside it."""
     network = without_blocks(neighbors=2, bigrams=7)

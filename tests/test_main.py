@@ -41,7 +41,6 @@ def error_of(*command: str) -> str:
 # The program
 
 
-@pytest.mark.xfail(reason="--version is printed to stderr", strict=True)
 def test_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])

@@ -346,6 +346,16 @@ def test_uniform_scores_keep_their_digits_under_heavy_noise_in_32_bits(N):
         assert_close(single.double(), expected, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("N", [2, 26])
+def test_uniform_scores_keep_their_digits_under_light_noise(N):
+    """A visible character that is certain: s_y = 1 - N / (N + e^sigma - 1), which is sigma / N at the 1e-12 where the
+    bound may ask for it."""
+    process, x, sigma = Uniform(N), torch.arange(N)[:, None], torch.full((N,), 1e-12, dtype=torch.float64)
+    log_p = torch.zeros(N, 1, N, dtype=torch.float64).scatter(-1, x[..., None], 1000.0).log_softmax(-1)
+    expected = torch.full((N, 1, N), 1e-12 / N, dtype=torch.float64).log().scatter(-1, x[..., None], 0.0)
+    assert_close(process.log_score(log_p, x, sigma), expected, rtol=1e-9, atol=0)
+
+
 # Score entropy
 
 
@@ -373,6 +383,27 @@ def test_score_entropy_matches_its_definition(process, sigma, one_letter):
     log_score = torch.randn(len(x), process.num_states, dtype=torch.float64, generator=seeded(5))
     value = process.score_entropy(log_score[:, None], x, x0, at(sigma, x))
     assert_close(value[:, 0], entropy_by_definition(one_letter, log_score, x[:, 0], x0[:, 0], sigma), **CLOSE)
+
+
+@every_process
+@pytest.mark.parametrize("sigma", [1e-3, 0.7, 6.9, 20.0])
+def test_score_entropy_of_32_bit_scores_has_32_bit_accuracy(process, sigma):
+    """As networks give them: within 1e-6 of the size of the terms, sum of Q(y -> x_i) (s_y + r_y |log s_y| + r_y)."""
+    generator = seeded(15)
+    sigma = torch.full((4,), sigma, dtype=torch.float64)
+    x0 = torch.randint(process.num_tokens, (4, 30), generator=generator)
+    x = process.perturb(x0, sigma, generator)
+    log_posterior = torch.randn(4, 30, process.num_tokens, generator=generator).log_softmax(-1)
+    log_score = process.log_score(log_posterior, x, sigma)
+    double = process.score_entropy(log_score.double(), x, x0, sigma)
+    single = process.score_entropy(log_score, x, x0, sigma)
+    q = Enumerated(random_p0(process.num_tokens, 1), process).transition(sigma)
+    row = torch.arange(4)[:, None]
+    r = (q[row, x0] / q[row, x0, x][..., None]).clamp(min=0)  # (B, L, S)
+    log_s = log_score.double().clamp(min=-1e3)
+    terms = log_s.exp() + r * log_s.abs() + torch.xlogy(r, r).abs() + r
+    size = (process.rate_matrix().clamp(min=0).T[x] * terms).sum(-1)
+    assert single.dtype == torch.float32 and ((single.double() - double).abs() <= 1e-6 * size).all()
 
 
 @every_process

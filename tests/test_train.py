@@ -191,6 +191,18 @@ def test_validation_uses_the_same_texts_and_noise_every_time():
     assert sum(sizes) == 2 * 4 * 128
 
 
+def test_validation_texts_are_spread_over_all_that_are_held_out(corpus):
+    """300 distinct texts, told apart by their probability under a causal model, for which validation is exact."""
+    model = small_model(config=Config(1, 2, 16, causal=True))
+    torch.nn.init.normal_(model.head.weight)
+    words = Words().ids[:300]
+    used = train.validate(model, Corpus(corpus.alphabet, corpus.batch, words)).per_text
+    nats = -model.log_prob(words).detach()
+    assert len(nats.unique()) == 300
+    places = (nats - used[:, None]).abs().argmin(-1)  # (128,)
+    assert len(places) == 128 and (places.diff() > 0).all() and places[0] < 10 and places[-1] > 250
+
+
 def test_progress_is_shown_only_if_asked_for(corpus, capfd):
     fit(small_model(), corpus, Training(steps=3, batch=2, validate=1), progress=False)
     assert capfd.readouterr() == ("", "")

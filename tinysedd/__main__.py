@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from tinysedd import __version__
+
 TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus fables --minutes 5
   tinysedd train --corpus my_poems.txt --minutes 2 --out poems.pt
@@ -19,19 +21,10 @@ SAMPLERS = ["euler", "tweedie", "first_hitting", "entropy_bounded", "spread", "c
 PROCESSES = ["absorbing", "uniform"]
 
 
-class _Version(argparse.Action):
-    """--version, which looks the version up only when asked: importing the package takes a second."""
-
-    def __call__(self, parser, *_):
-        from tinysedd import __version__
-
-        parser.exit(message=f"tinysedd {__version__}\n")
-
-
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands. It imports nothing slow, so that --help is instant."""
+    """The parser of all commands."""
     top = argparse.ArgumentParser(prog="tinysedd", description="Text diffusion by score entropy.")
-    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    top.add_argument("--version", action="version", version=f"tinysedd {__version__}")
     commands = top.add_subparsers(dest="command", required=True)
     which_model = "fables, fables-uniform, shakespeare, or a file (default: fables)"
     which_device = "cpu or cuda (default: cuda if there is a GPU)"

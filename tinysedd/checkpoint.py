@@ -10,6 +10,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -116,7 +117,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(map(_plain, value))
+        return [_plain(v) for v in value] if isinstance(value, list) else tuple(_plain(v) for v in value)
+    if isinstance(value, np.generic):
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str | Tensor):
         return value
     raise ValueError(
@@ -125,8 +128,11 @@ def _plain(value: Any) -> Any:
 
 
 def _restore(value: Any) -> Any:
-    if isinstance(value, dict) and "kind" in value:
-        return _kind(value["kind"])(**{key: _restore(v) for key, v in value.items() if key != "kind"})
+    if isinstance(value, dict):
+        content = {key: _restore(v) for key, v in value.items() if key != "kind"}
+        return _kind(value["kind"])(**content) if "kind" in value else content
+    if isinstance(value, list | tuple):
+        return type(value)(map(_restore, value))
     return value
 
 

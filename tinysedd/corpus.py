@@ -82,23 +82,21 @@ class Corpus:
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], length: int | None = None, alphabet: Alphabet | None = None) -> "Corpus":
-        """One text per line (names, words, formulas), padded with spaces; empty lines are skipped.
-
-        A tenth of the lines, the same every time, is held out. length: defaults to the longest line. ValueError if
-        there are fewer than two lines or one is longer than `length`.
-        """
-        lines = [line.rstrip() for line in lines if line.strip()]
-        if len(lines) < 2:
-            raise ValueError(f"a corpus of lines needs at least 2 lines that are not empty; here are {len(lines)}")
-        length = length or max(map(len, lines))
-        for number, line in enumerate(lines, 1):
+        """One text per line (names, words, formulas), padded with spaces to the longest; empty lines are skipped. A
+        tenth of the different lines, the same every time, is held out. ValueError if fewer than two lines differ or
+        one is longer than `length`."""
+        numbered = [(number, line.rstrip()) for number, line in enumerate(lines, 1) if line.strip()]
+        if len({line for _, line in numbered}) < 2:
+            raise ValueError(f"a corpus of lines needs at least 2 lines that differ; here are {len(numbered)} not empty")
+        length = length or max(len(line) for _, line in numbered)
+        for number, line in numbered:
             if len(line) > length:
                 raise ValueError(f"line {number} has {len(line)} characters, more than {length}: {line[:40]!r}")
-        alphabet = alphabet or Alphabet.of(" ".join(lines))
-        ids = torch.stack([alphabet.encode(line.ljust(length)) for line in lines])
-        ids = ids[torch.randperm(len(ids), generator=Generator().manual_seed(0))]
-        held_out = max(len(ids) // 10, 1)
-        return cls(alphabet, _batches_of(ids[held_out:]), ids[:held_out])
+        alphabet = alphabet or Alphabet.of(" ".join(line for _, line in numbered))
+        ids = torch.stack([alphabet.encode(line.ljust(length)) for _, line in numbered])
+        distinct, which = ids.unique(dim=0, return_inverse=True)
+        held_out = torch.randperm(len(distinct), generator=Generator().manual_seed(0)) < max(len(distinct) // 10, 1)
+        return cls(alphabet, _batches_of(ids[~held_out[which]]), distinct[held_out])
 
     @classmethod
     def from_world(cls, world, validation_texts: int = 2000) -> "Corpus":

@@ -49,14 +49,14 @@ def score_entropy_loss(score, x0: Tensor, mask: int, rng: Generator) -> Tensor:
     r is the score if we knew x0: 1 / (e^sigma - 1) at y = x0_i, else 0. On average over x0 the best s is the mean of r,
     and that is the true score (SEDD, theorem 3.4)."""
     u = torch.rand((), dtype=torch.float64, generator=rng)
-    t = 1 - (u + torch.arange(len(x0)) / len(x0)) % 1  # (B,), evenly spread over (0, 1]
+    t = 1 - (u + torch.arange(len(x0), dtype=torch.float64) / len(x0)) % 1  # (B,), evenly spread over (0, 1]
     sigma = total_noise(t)
     x = add_noise(x0, sigma, mask, rng)
     log_s = score(x, sigma.float())[..., :mask]  # (B, L, N)
-    r = 1 / torch.expm1(sigma)[:, None]
+    r = 1 / torch.expm1(sigma).to(log_s)[:, None]
     entropy = log_s.exp().sum(-1) - r * log_s.gather(-1, x0[..., None]).squeeze(-1) + r * (r.log() - 1)  # (B, L)
     weight = (1 - EPS) / (1 - (1 - EPS) * t) * -torch.expm1(-sigma)  # any positive weight has the same minimum
-    return (weight[:, None] * torch.where(x == mask, entropy, 0.0)).mean()
+    return (weight.to(log_s)[:, None] * torch.where(x == mask, entropy, 0.0)).mean()
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def main(path: str | None = None, seconds: float = 100.0) -> None:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         if len(text) < 2 * LENGTH:
-            raise ValueError(f"{path} has {len(text)} characters; use a text of at least {2 * LENGTH}, better 10,000")
+            raise ValueError(f"it has {len(text)} characters; use a text of at least {2 * LENGTH}, better 10,000")
         alphabet = sorted(set(text))
         texts = torch.tensor([alphabet.index(c) for c in text]).unfold(0, LENGTH, 1)  # blocks from every start
     torch.manual_seed(0)
@@ -107,4 +107,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1] if len(sys.argv) > 1 else None)
     except (OSError, ValueError) as error:
-        sys.exit(f"minimal: {error}")
+        sys.exit(f"minimal: cannot learn {sys.argv[1]}: {getattr(error, 'strerror', None) or error}")

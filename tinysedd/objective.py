@@ -33,7 +33,7 @@ def score_entropy_loss(
 def stratified_times(count: int, generator: Generator | None = None) -> Tensor:
     """Times (B,) in (0, 1], float64: one in each of B equal parts, which makes the loss less noisy (2107.00630)."""
     u = torch.rand((), dtype=torch.float64, generator=generator)
-    return 1 - (u + torch.arange(count) / count) % 1  # never 0: there must be some noise to remove
+    return 1 - (u + torch.arange(count, dtype=torch.float64) / count) % 1  # never 0: there must be some noise to remove
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ def fit(
 
     loss    loss(model, x0 (B, L), rng) -> scalar; default: score entropy, or cross-entropy for a causal model
     watch   called with the averaged model and the point at each validation
-    keep    called with the state at each validation, and when `stop` ended the training early
+    keep    called with the state at each validation, and when `stop` ended the training early; it must store or copy
+            the state at once, because training goes on in the same tensors
     stop    asked before each step; true ends the training
     resume  a state that `keep` was given: training continues bit for bit as if it had not stopped, if steps count
     """
