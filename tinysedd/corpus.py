@@ -87,7 +87,7 @@ class Corpus:
         one is longer than `length`."""
         numbered = [(number, line.rstrip()) for number, line in enumerate(lines, 1) if line.strip()]
         if len({line for _, line in numbered}) < 2:
-            raise ValueError(f"a corpus of lines needs at least 2 lines that differ; here are {len(numbered)} not empty")
+            raise ValueError(f"a corpus needs at least 2 lines that differ; here are {len(numbered)} not empty")
         length = length or max(len(line) for _, line in numbered)
         for number, line in numbered:
             if len(line) > length:
