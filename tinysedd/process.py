@@ -17,13 +17,14 @@ from torch import Generator, Tensor
 from tinysedd.noise import LogLinear, Schedule
 
 # A score function: states x (B, L), total noise sigma (B,) -> log p_sigma(x with x_i := y) - log p_sigma(x), (B, L, S);
-# 0 at y = x_i, -inf where the reverse process cannot jump.
+# 0 at y = x_i, -inf where the noise can never turn y into x_i.
 Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Process:
-    """Base class for N = num_tokens characters, the states 0 ... N-1. Your own process needs only a `rate_matrix`."""
+    """Base class for N = num_tokens characters, the states 0 ... N-1. Your own process needs only a `rate_matrix`, scaled
+    to forget a character at a rate of about 1: schedules end near sigma = 7, the integral of the bound near 28."""
 
     num_tokens: int
     schedule: Schedule = LogLinear()

@@ -54,10 +54,9 @@ class Words:
         scores = []
         for i in range(self.length):
             score = log_p.movedim(i, -1).unsqueeze(i) - log_p[..., None]  # (S, S, S, S): character i becomes y
-            if process.mask is not None:
-                x_i = states.view([-1 if axis == i else 1 for axis in range(4)])
-                score = torch.where((x_i != process.mask) & (x_i != states), -torch.inf, score)
-            scores.append(score)
+            x_i = states.view([-1 if axis == i else 1 for axis in range(4)])
+            never = process.transition(1.0).mT[x_i, states] == 0  # (.., S, .., S): the noise never turns y into x_i
+            scores.append(score.masked_fill(never, -torch.inf))
         return torch.stack(scores, dim=3)
 
     def marginals(self, likelihood: Tensor) -> Tensor:
