@@ -43,7 +43,7 @@ def trained(variant: str) -> Transformer:
 
 @every_variant
 def test_log_scores_are_minus_infinity_exactly_at_visible_characters_of_absorbing(variant):
-    """(B, L, S); 0 at y = x_i, -inf where the reverse process cannot jump, finite elsewhere."""
+    """(B, L, S); 0 at y = x_i, -inf where the noise never turns y into x_i, finite elsewhere."""
     network = trained(variant)
     process = network.process
     x, sigma = noisy_texts(process)
