@@ -23,7 +23,7 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Process:
-    """Base class for N = num_tokens characters, the states 0 ... N-1. Your own process needs only a `rate_matrix`. Scale
+    """Base class for N = num_tokens characters, the states 0 ... N-1. Your process needs only a `rate_matrix`. Scale
     it to forget a character at a rate of about 1: schedules end near sigma = 7, the integral of the bound near 28."""
 
     num_tokens: int
