@@ -69,7 +69,7 @@ def test_without_shakespeare_the_error_tells_how_to_make_it(tmp_path, monkeypatc
         (b"caf\xe9 " * 500, False, r"text.txt is not UTF-8 text \(byte 3\): save it as UTF-8 first"),
         (b"short", False, "5 characters is too short"),
         (b"", False, "0 characters is too short"),
-        (b"\n\n", True, "at least 2 lines that are not empty; here are 0"),
+        (b"\n\n", True, "at least 2 lines that differ; here are 0"),
     ],
 )
 def test_a_bad_file_is_explained(tmp_path, content, lines, message):

@@ -142,6 +142,14 @@ def test_training_stopped_by_ctrl_c_and_resumed_ends_as_if_uninterrupted(tmp_pat
     assert resumed["command"].endswith("model.pt") and resumed["training"] == whole["training"]
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_raises():
+    """Python's usual handler: a shell that starts a job in the background makes the job ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1) -> None:
     """Send the signal of Ctrl-C to this process while Words draws for the so many-th time. It draws once before the
     training, for the validation texts."""
