@@ -7,8 +7,9 @@ import os
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker, also for the processes that a test starts
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One thread, also for the processes that a test starts: tensors are so small here that a second thread costs more than
+# it brings, several times more when the cores are busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
