@@ -191,8 +191,8 @@ def test_the_default_has_as_many_parameters_as_its_docstring_says():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"neighbors": -1}, "0 or more, not -1 and 2048"),
-        ({"bigrams": -1}, "0 or more, not 2 and -1"),
+        ({"neighbors": -1}, "neighbors must be an integer of at least 0, not -1"),
+        ({"bigrams": -1}, "bigrams must be an integer of at least 0, not -1"),
         ({"width": 130}, "width 130 must be a multiple"),
     ],
 )

@@ -15,7 +15,7 @@ from tinysedd.checks.engine import Exercise
 
 PACKAGE = Path(tinysedd.__file__).parent
 # The plain core in the order in which its modules build on each other.
-CORE = ["noise", "corpus", "process", "worlds", "model", "objective", "sampling", "train"]
+CORE = ["guard", "noise", "corpus", "process", "worlds", "model", "objective", "sampling", "train"]
 
 
 def files_of(module: str) -> list[Path]:
@@ -24,9 +24,13 @@ def files_of(module: str) -> list[Path]:
 
 
 def imports_of(path: Path) -> set[str]:
-    """All modules that a file imports, also inside functions: "torch.nn", "tinysedd.fast.model", ..."""
+    """All modules that a file imports when it runs, also in functions: "torch.nn", "tinysedd.fast.model", ..."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -322,8 +322,8 @@ def test_a_sampler_receives_noise_what_is_free_and_the_number_of_steps(words):
     [
         ({"prompt": "cats"}, "prompt has 4 characters; there is room for 3"),
         ({"prompt": "c?t"}, "'\\?' at position 1"),
-        ({"length": 3, "steps": 0}, "at least 1, not 0 and 1"),
-        ({"length": 3, "count": 0}, "at least 1, not 64 and 0"),
+        ({"length": 3, "steps": 0}, "steps must be an integer of at least 1, not 0"),
+        ({"length": 3, "count": 0}, "count must be an integer of at least 1, not 0"),
     ],
 )
 def test_mistakes_are_explained(words, options, message):

@@ -151,7 +151,7 @@ def test_the_loss_sees_autocast_if_asked_for(corpus):
 
 
 def test_the_weight_of_the_loss_is_passed_on_and_a_causal_model_learns_by_cross_entropy(corpus):
-    with pytest.raises(ValueError, match="weight is 'bound' or 'even', not 'odd'"):
+    with pytest.raises(ValueError, match="weight must be 'bound' or 'even', not 'odd'"):
         fit(small_model(), corpus, Training(steps=1, weight="odd"), progress=False)
     model, x0 = small_model(config=Config(1, 2, 16, causal=True)), Words().ids[:5]
     torch.nn.init.normal_(model.head.weight)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from tinysedd.guard import check_lines, check_long_enough, excerpt
+
 FREE = "_"  # in a prompt: a character for the model to choose, even if the alphabet has a _; in a noisy text: a mask
 
 
@@ -29,7 +31,7 @@ class Alphabet:
         for i, c in enumerate(text):
             if c not in ids:
                 near = text[max(i - 10, 0) : i + 11]
-                raise ValueError(f"{c!r} at position {i} of {near!r} is not in the alphabet {self.characters!r}")
+                raise ValueError(f"{c!r} at position {i} of {near!r} is not in the alphabet {excerpt(self.characters)}")
         return torch.tensor([ids[c] for c in text], dtype=torch.int64)
 
     def decode(self, ids: Tensor) -> str:
@@ -66,17 +68,10 @@ class Corpus:
 
         The alphabet defaults to the text's own. ValueError if the text is too short for a block in each part.
         """
-        if not 0 < validation_share < 1:
-            raise ValueError(f"validation_share must be between 0 and 1, not {validation_share}")
+        check_long_enough(len(text), length, validation_share)
         alphabet = alphabet or Alphabet.of(text)
         ids = alphabet.encode(text)
         train, held_out = ids.split([len(ids) - int(validation_share * len(ids)), int(validation_share * len(ids))])
-        if min(len(train), len(held_out)) < length:
-            least = int(length / min(validation_share, 1 - validation_share)) + 1
-            raise ValueError(
-                f"a text of {len(text)} characters is too short for blocks of {length} to train on and, from its last "
-                f"{validation_share:.0%}, to validate on: use a text of at least {least}, or shorter blocks"
-            )
         blocks = train.unfold(0, length, 1)  # (every start, L), a view
         return cls(alphabet, _batches_of(blocks), held_out[: len(held_out) // length * length].view(-1, length))
 
@@ -86,12 +81,8 @@ class Corpus:
         tenth of the different lines, the same every time, is held out. ValueError if fewer than two lines differ or
         one is longer than `length`."""
         numbered = [(number, line.rstrip()) for number, line in enumerate(lines, 1) if line.strip()]
-        if len({line for _, line in numbered}) < 2:
-            raise ValueError(f"a corpus needs at least 2 lines that differ; here are {len(numbered)} not empty")
-        length = length or max(len(line) for _, line in numbered)
-        for number, line in numbered:
-            if len(line) > length:
-                raise ValueError(f"line {number} has {len(line)} characters, more than {length}: {line[:40]!r}")
+        length = max((len(line) for _, line in numbered), default=1) if length is None else length
+        check_lines(numbered, length)
         alphabet = alphabet or Alphabet.of(" ".join(line for _, line in numbered))
         ids = torch.stack([alphabet.encode(line.ljust(length)) for _, line in numbered])
         distinct, which = ids.unique(dim=0, return_inverse=True)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysedd.corpus import Alphabet
+from tinysedd.guard import check_alphabet, check_at_least
 from tinysedd.process import Absorbing, Process
 
 
@@ -27,6 +28,8 @@ class Config:
     causal: bool = False
 
     def __post_init__(self):
+        check_at_least(0, layers=self.layers)
+        check_at_least(1, heads=self.heads, width=self.width)
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} must be a multiple of twice the number of heads, {self.heads}")
 
@@ -96,6 +99,7 @@ class Transformer(nn.Module):
 
     def __init__(self, process: Process, config: Config = Config(), alphabet: Alphabet | None = None, length: int = 64):
         super().__init__()
+        check_alphabet(alphabet, process)
         self.process, self.config, self.alphabet, self.length = process, config, alphabet, length
         width, knows_sigma = config.width, config.free_scores or not isinstance(process, Absorbing)
         self.needs_sigma = knows_sigma and not config.causal

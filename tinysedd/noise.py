@@ -10,21 +10,20 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tinysedd.guard import check_between
+
 
 class Schedule(Protocol):
     """What a process needs from a schedule. Any frozen dataclass with these methods works; see `register`."""
 
     def total(self, t: Tensor | float) -> Tensor:
         """Total noise sigma(t), same shape as t. It must increase with t."""
-        ...
 
     def rate(self, t: Tensor | float) -> Tensor:
         """Noise rate d sigma / dt at time t, same shape as t."""
-        ...
 
     def time(self, sigma: Tensor | float) -> Tensor:
         """The time at which the total noise is sigma: the inverse of `total`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ class LogLinear:
     eps: float = 1e-3
 
     def __post_init__(self):
-        if not 0 < self.eps < 1:
-            raise ValueError(f"eps must lie between 0 and 1, not {self.eps}")
+        check_between(0, 1, eps=self.eps)
 
     def total(self, t: Tensor | float) -> Tensor:
         return -torch.log1p(-(1 - self.eps) * torch.as_tensor(t))
@@ -57,8 +55,8 @@ class Geometric:
     sigma_max: float = 20.0
 
     def __post_init__(self):
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise ValueError(f"need 0 < sigma_min < sigma_max, not {self.sigma_min} and {self.sigma_max}")
+        check_between(0, self.sigma_max, sigma_min=self.sigma_min)
+        check_between(0, math.inf, sigma_max=self.sigma_max)
 
     def total(self, t: Tensor | float) -> Tensor:
         return self.sigma_min * torch.exp(torch.as_tensor(t) * math.log(self.sigma_max / self.sigma_min))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from tinysedd.guard import call, check_at_least, check_one_of, check_texts
 from tinysedd.process import Process, Score
 
 
@@ -19,14 +20,14 @@ def score_entropy_loss(
             this one counts each hit character equally and so has less variance than the bound, which gives a large
             weight to the few hit at small t. For a denoiser under Absorbing it is cross-entropy at the masks.
     """
-    if weight not in ("bound", "even"):
-        raise ValueError(f"weight is 'bound' or 'even', not {weight!r}")
+    check_one_of(("bound", "even"), weight=weight)
+    check_texts(x0, process, score)
     t = stratified_times(len(x0), generator)
     sigma, w = process.schedule.total(t).to(x0.device), process.schedule.rate(t).to(x0.device)  # each (B,)
     if weight == "even":
         w = w * -torch.expm1(-sigma)
     x = process.perturb(x0, sigma, generator)
-    entropy = process.score_entropy(score(x, sigma.float()), x, x0, sigma)  # (B, L)
+    entropy = process.score_entropy(call(score, process, x, sigma), x, x0, sigma)  # (B, L)
     return (w.to(entropy) * entropy.mean(-1)).mean()
 
 
@@ -69,13 +70,15 @@ def likelihood_bound(
     (0, 1), d sigma = dm / (1 - m); each text gets `draws` values of m, one in each of so many equal parts of (0, 1).
     With the exact score its mean is -log p(x0) for every single text. batch: noisy texts per call of the score.
     """
+    check_texts(x0, process, score)
+    check_at_least(1, draws=draws, batch=batch)
     per_draw, done = [], 0
     for block in x0.repeat_interleave(draws, dim=0).split(batch):
         part = (done + torch.arange(len(block))) % draws
         m = (part + torch.rand(len(block), dtype=torch.float64, generator=generator)) / draws
         sigma = -torch.log1p(-m.clamp(1e-12, 1 - 1e-12)).to(x0.device)
         x = process.perturb(block, sigma, generator)
-        entropy = process.score_entropy(score(x, sigma.float()), x, block, sigma).double().sum(-1)
+        entropy = process.score_entropy(call(score, process, x, sigma), x, block, sigma).double().sum(-1)
         per_draw.append((entropy * torch.exp(sigma)).cpu())
         done += len(block)
     return Bound(torch.cat(per_draw).view(-1, draws).mean(-1), x0.shape[1])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from tinysedd.guard import check_at_least, per_text
 from tinysedd.noise import LogLinear, Schedule
 
 # A score function: states x (B, L), total noise sigma (B,) -> log p_sigma(x with x_i := y) - log p_sigma(x), (B, L, S);
@@ -28,6 +29,9 @@ class Process:
 
     num_tokens: int
     schedule: Schedule = LogLinear()
+
+    def __post_init__(self):
+        check_at_least(1, num_tokens=self.num_tokens)
 
     @property
     def mask(self) -> int | None:
@@ -81,7 +85,7 @@ class Process:
         """Probabilities (B, L, S) of the next state after a reverse Euler step (SEDD, section 4.1): a jump to y has
         probability rate_times_dt (B,) Q(y -> x_i) s_y, staying has the rest. In a step so long that nothing is left,
         the jumps are scaled to sum to 1 and staying gets exactly 0."""
-        jumps = self._rates_into(x).to(log_score) * rate_times_dt[:, None, None].to(log_score) * log_score.exp()
+        jumps = (self._rates_into(x) * per_text(rate_times_dt, x)[:, None, None]).to(log_score) * log_score.exp()
         total = jumps.sum(-1, keepdim=True)
         return (jumps / total.clamp(min=1)).scatter(-1, x[..., None], (1 - total).clamp(min=0))
 
@@ -127,7 +131,7 @@ class Absorbing(Process):
 
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """At a mask s_y = p(x0_i = y | x) / (e^sigma - 1) (SEDD; RADD, theorem 1). A visible character is final."""
-        log_s = log_posterior - _log_expm1(sigma)[:, None, None].to(log_posterior)
+        log_s = log_posterior - _log_expm1(per_text(sigma, x))[:, None, None].to(log_posterior)
         log_s = torch.cat([log_s, torch.zeros_like(log_s[..., :1])], dim=-1)  # (B, L, S): the mask itself has ratio 1
         visible = torch.full_like(log_s, -math.inf).scatter_(-1, x[..., None], 0.0)
         return torch.where((x == self.mask)[..., None], log_s, visible)
@@ -136,7 +140,7 @@ class Absorbing(Process):
         """Only masks count, and r_y = [y = x0_i] / (e^sigma - 1)."""
         masked = x == self.mask
         log_s = torch.where(masked[..., None], log_score[..., :-1], 0.0)  # (B, L, N)
-        log_r = -_log_expm1(sigma)[:, None].to(log_s)  # (B, 1)
+        log_r = -_log_expm1(per_text(sigma, x))[:, None].to(log_s)  # (B, 1)
         entropy = log_s.exp().sum(-1) + log_r.exp() * (log_r - 1 - log_s.gather(-1, x0[..., None]).squeeze(-1))
         return torch.where(masked, entropy, 0.0)
 
@@ -161,7 +165,7 @@ class Uniform(Process):
     def log_score(self, log_posterior: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
         """q(y | a) / q(x_i | a) is 1 except for a = y and a = x_i, so the sum over a collapses to two positive terms:
         s_y = p_y N / (e^sigma - 1) + 1 - p_x N / (N + e^sigma - 1), where p_a = p(x0_i = a | x)."""
-        odds = _log_expm1(sigma)[:, None, None] - math.log(self.num_tokens)  # log odds of hit to not hit, per state
+        odds = _log_expm1(per_text(sigma, x))[:, None, None] - math.log(self.num_tokens)  # log odds of a hit, per state
         log_p = log_posterior.double()  # under heavy noise the ratios differ from 1 by very little: keep the digits
         log_px = log_p.gather(-1, x[..., None])  # (B, L, 1)
         untouched = torch.sigmoid(-odds)  # N / (N + e^sigma - 1): the probability that x0_i = x_i was never hit
@@ -189,18 +193,18 @@ def _one_hit(Q: Tensor, sigma: Tensor | float) -> Tensor:
 
 def _rows(matrices: Tensor, x: Tensor) -> Tensor:
     """Row x_i of each text's matrix: (B, S, S), (B, L) -> (B, L, S)."""
+    per_text(matrices[..., 0, 0], x)
     return matrices.gather(1, x[..., None].expand(*x.shape, matrices.shape[-1]))
 
 
 def _hit(x0: Tensor, sigma: Tensor, generator: Generator | None) -> Tensor:
     """Which characters (B, L) are hit at least once by sigma (B,): each with probability 1 - e^-sigma."""
     u = torch.rand(x0.shape, dtype=torch.float64, generator=generator).to(x0.device)
-    return u < -torch.expm1(-sigma.double())[:, None]
+    return u < -torch.expm1(-per_text(sigma, x0))[:, None]
 
 
 def _log_expm1(sigma: Tensor) -> Tensor:
-    """log(e^sigma - 1), float64, without overflow for large sigma."""
-    sigma = sigma.double()
+    """log(e^sigma - 1) of a float64 sigma, without overflow for large sigma."""
     return sigma + torch.log(-torch.expm1(-sigma))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from tinysedd.corpus import Alphabet
+from tinysedd.guard import call, check_alphabet, check_at_least, find_length
 from tinysedd.process import Absorbing, Process, Score, sample_categorical
 
 
@@ -51,7 +52,7 @@ def on_a_grid(
     states, clamped = [x], 0
     for t, s in zip(times[:-1], times[1:]):
         sigma = process.schedule.total(t).expand(len(x))
-        log_score = score(x, sigma.float())
+        log_score = call(score, process, x, sigma)
         if s > 0:
             p = step(log_score, x, amount(t, s).expand(len(x)))  # (B, L, S)
             clamped += int(((p.gather(-1, x[..., None]).squeeze(-1) == 0) & free).sum())
@@ -120,12 +121,10 @@ def sample(
     sampler  defaults to the best one in this file for the process: first_hitting for Absorbing, else tweedie
     ValueError says what is missing, too long, or not in the alphabet.
     """
+    check_alphabet(alphabet, process, getattr(score, "alphabet", None))
     alphabet = alphabet or getattr(score, "alphabet", None)
-    length = length or getattr(score, "length", None) or len(prompt or "")
-    if not length:
-        raise ValueError("say how long the text should be: pass length= or prompt=")
-    if steps < 1 or count < 1:
-        raise ValueError(f"steps and count must be at least 1, not {steps} and {count}")
+    length = find_length(length, getattr(score, "length", None), prompt)
+    check_at_least(1, steps=steps, count=count, length=length)
     x, given = process.prior((count, length), generator), torch.zeros(length, dtype=torch.bool)
     if prompt is not None:
         if alphabet is None:
@@ -148,7 +147,7 @@ def find_masks(process: Process, x: Tensor, free: Tensor) -> Tensor:
 def unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tensor, generator) -> Tensor:
     """x (B, L) with the masks at hit (B, L) drawn from the posterior, at total noise sigma ()."""
     sigma = sigma.expand(len(x))
-    return torch.where(hit, sample_categorical(process.denoise(score(x, sigma.float()), x, sigma), generator), x)
+    return torch.where(hit, sample_categorical(process.denoise(call(score, process, x, sigma), x, sigma), generator), x)
 
 
 def smallest(key: Tensor, among: Tensor, count: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinysedd.corpus import Alphabet
+from tinysedd.guard import check_at_least
 from tinysedd.model import Block, Config, Transformer
 from tinysedd.process import Process
 
@@ -33,8 +34,7 @@ class FastConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if min(self.neighbors, self.bigrams) < 0:
-            raise ValueError(f"neighbors and bigrams must be 0 or more, not {self.neighbors} and {self.bigrams}")
+        check_at_least(0, neighbors=self.neighbors, bigrams=self.bigrams)
 
 
 class FastBlock(Block):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinysedd.corpus import Corpus
+from tinysedd.guard import call, check_texts
 from tinysedd.objective import stratified_times
 from tinysedd.process import Absorbing, Process, Score
 
@@ -29,10 +30,11 @@ def score_entropy_loss(
     """
     if reference is not None and not isinstance(process, Absorbing):
         raise ValueError(f"a reference batch works with Absorbing only, not with {type(process).__name__}")
+    check_texts(x0, process, score)
     t = stratified_times(len(x0), generator) ** (1 / late)
     sigma, rate = process.schedule.total(t).to(x0.device), process.schedule.rate(t).to(x0.device)  # each (B,)
     x = process.perturb(x0, sigma, generator)
-    log_score = score(x, sigma.float())
+    log_score = call(score, process, x, sigma)
     entropy = process.score_entropy(log_score, x, x0, sigma)  # (B, L)
     if reference is not None and isinstance(process, Absorbing):
         # The target enters as -r log s_y alone, so replacing x0 by an average over texts changes just that term.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tinysedd import sampling
+from tinysedd.guard import call
 from tinysedd.process import Absorbing, Process, Score, sample_categorical
 from tinysedd.sampling import Sampler, Trajectory, find_masks, smallest, unmask
 
@@ -39,7 +40,7 @@ def entropy_bounded(
             break
         count = masked.sum(-1, keepdim=True)  # (B, 1)
         sigma = -torch.log1p(-count.clamp(min=1).squeeze(-1).double() / (x.shape[1] + 1))  # (B,)
-        p = process.denoise(score(x, sigma.float()), x, sigma)
+        p = process.denoise(call(score, process, x, sigma), x, sigma)
         entropy = torch.special.entr(p).sum(-1)  # (B, L), in nats
         ordered = entropy.masked_fill(~masked, torch.inf).sort(-1).values
         within = (ordered.cumsum(-1) - ordered <= bound) & ordered.isfinite()
@@ -142,7 +143,8 @@ class ScoreCache:
     """
 
     def __init__(self, model):
-        self.model, self.alphabet, self.length, self.device = model, model.alphabet, model.length, model.device
+        self.model, self.process, self.alphabet = model, model.process, model.alphabet
+        self.length, self.device = model.length, model.device
         self.x: Tensor | None = None
         self.log_posterior: Tensor | None = None
         self.texts = 0
@@ -156,7 +158,7 @@ class ScoreCache:
             if changed.any():
                 self.log_posterior[changed] = self.model.log_posterior(x[changed])
         self.x, self.texts = x, self.texts + int(changed.sum())
-        return self.model.process.log_score(self.log_posterior, x, sigma)
+        return self.process.log_score(self.log_posterior, x, sigma)
 
 
 def golden_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:

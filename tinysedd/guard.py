@@ -1,0 +1,133 @@
+"""What is checked about the input of the core. Skip this file when you read it: it only turns mistakes into sentences.
+
+Without these checks a score of the wrong shape, or texts of another alphabet, would broadcast or index their way to a
+number that looks right. They take microseconds, so they are always on.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from tinysedd.corpus import Alphabet
+    from tinysedd.process import Process, Score
+
+
+def call(score: "Score", process: "Process", x: Tensor, sigma: Tensor) -> Tensor:
+    """score(x, sigma), the log-scores (B, L, S) of texts x (B, L) at total noise sigma (B,).
+
+    ValueError if the score belongs to another process, or does not return floating-point numbers of that shape.
+    """
+    own = getattr(score, "process", None)
+    if own is not None and own is not process and replace(own, schedule=process.schedule) != process:
+        raise ValueError(f"this score is for {own}, not for {process}: pass its own process")
+    log_score = score(x, sigma.float())
+    if not isinstance(log_score, Tensor) or not log_score.is_floating_point():
+        got = log_score.dtype if isinstance(log_score, Tensor) else type(log_score).__name__
+        raise ValueError(f"a score returns a tensor of floating-point log-scores, but this one returned {got}")
+    if log_score.shape != (*x.shape, process.num_states):
+        raise ValueError(
+            f"the score must return log-scores of shape (B, L, S) = {(*x.shape, process.num_states)}, one for each of "
+            f"the {process.num_states} states of {type(process).__name__}; it returned {tuple(log_score.shape)}"
+        )
+    return log_score
+
+
+def check_texts(x0: Tensor, process: "Process", score: "Score") -> None:
+    """ValueError unless x0 (B, L) holds ids of characters, at least one, in texts as long as the score was made for."""
+    if not isinstance(x0, Tensor) or x0.dtype != torch.int64 or x0.ndim != 2 or not x0.numel():
+        got = f"{x0.dtype} of shape {tuple(x0.shape)}" if isinstance(x0, Tensor) else type(x0).__name__
+        raise ValueError(f"texts are a tensor of ids, int64 of shape (B, L) with B and L above 0, not {got}")
+    low, high = (int(bound) for bound in x0.aminmax())
+    if low < 0 or high >= process.num_tokens:
+        raise ValueError(
+            f"clean texts have the ids 0 to {process.num_tokens - 1} under this process, but here are ids from {low} "
+            f"to {high}: are they of another alphabet, or noisy?"
+        )
+    length = getattr(score, "length", None)
+    if length not in (None, x0.shape[1]):
+        raise ValueError(f"these texts have {x0.shape[1]} characters, but the score was made for texts of {length}")
+
+
+def check_alphabet(alphabet: "Alphabet | None", process: "Process", other: "Alphabet | None" = None) -> None:
+    """ValueError unless the alphabet has a character for each token of the process and is the same as the other one."""
+    if alphabet is None:
+        return
+    if len(set(alphabet.characters)) < len(alphabet):
+        raise ValueError(f"the characters of an alphabet must all be different: {excerpt(alphabet.characters)}")
+    if len(alphabet) != process.num_tokens:
+        name = type(process).__name__
+        raise ValueError(f"the alphabet has {len(alphabet)} characters, but {name} has {process.num_tokens} tokens")
+    if other is not None and other != alphabet:
+        mine, theirs = excerpt(alphabet.characters), excerpt(other.characters)
+        raise ValueError(f"two alphabets that should be the same differ: {mine} and {theirs}")
+
+
+def check_at_least(least: int, **numbers: object) -> None:
+    """ValueError names a number that is not an integer of at least this size."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, not {number!r}")
+
+
+def check_between(low: float, high: float, **numbers: float) -> None:
+    """ValueError names a number that is not strictly between these two; nan is not."""
+    for name, number in numbers.items():
+        if not low < number < high:
+            raise ValueError(f"{name} must be between {low} and {high}, not {number}")
+
+
+def check_one_of(choices: tuple[str, ...], **values: str) -> None:
+    """ValueError names a value that is none of the choices."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+def check_long_enough(characters: int, length: int, validation_share: float) -> None:
+    """ValueError unless both parts of a text have a block of this length; it says how long the text must be."""
+    check_between(0, 1, validation_share=validation_share)
+    check_at_least(1, length=length)
+    held_out = int(validation_share * characters)
+    if min(characters - held_out, held_out) < length:
+        least = int(length / min(validation_share, 1 - validation_share)) + 1
+        raise ValueError(
+            f"a text of {characters} characters is too short for blocks of {length} to train on and, from its "
+            f"last {validation_share:.0%}, to validate on: use a text of at least {least}, or shorter blocks"
+        )
+
+
+def check_lines(numbered: list[tuple[int, str]], length: int) -> None:
+    """ValueError unless at least two (number, line) pairs have different lines, none longer than this."""
+    check_at_least(1, length=length)
+    if len({line for _, line in numbered}) < 2:
+        raise ValueError(f"a corpus needs at least 2 lines that differ; here are {len(numbered)} not empty")
+    for number, line in numbered:
+        if len(line) > length:
+            raise ValueError(f"line {number} has {len(line)} characters, more than {length}: {line[:40]!r}")
+
+
+def find_length(length: int | None, own: int | None, prompt: str | None) -> int:
+    """The length of a text to write: the one asked for, the score's own, or the prompt's. ValueError if none is known,
+    or the score cannot write that many characters."""
+    if own is not None and length is not None and length > own:
+        raise ValueError(f"this score writes at most {own} characters, not {length}")
+    for known in (length, own, len(prompt or "") or None):
+        if known is not None:
+            return known
+    raise ValueError("say how long the text should be: pass length= or prompt=")
+
+
+def per_text(sigma: Tensor, x: Tensor) -> Tensor:
+    """sigma (B,) in float64. ValueError for another shape: (B, 1) would broadcast, and quietly give (B, B, L)."""
+    if sigma.shape != x.shape[:1]:
+        raise ValueError(f"sigma has one value per text, shape ({len(x)},), not {tuple(sigma.shape)}")
+    return sigma.double()
+
+
+def excerpt(characters: str) -> str:
+    """Characters in quotes, short enough for a message: of more than 80, the first 60 and how many there are."""
+    rest = f" ... ({len(characters)} characters)" if len(characters) > 80 else ""
+    return repr(characters[:60] if rest else characters) + rest
