@@ -323,12 +323,14 @@ def test_a_state_holds_all_that_it_takes_to_continue(tmp_path):
 
 def test_what_is_not_a_state_is_refused(tmp_path):
     save(trained(), tmp_path / "model.pt")
-    torch.save({"optimizers": [], "average": {}}, tmp_path / "old.train.pt")
-    with pytest.raises(ValueError, match=r"model\.pt is not the kind of file.* a state is the \.train\.pt file"):
+    torch.save({"optimizers": []}, tmp_path / "old.train.pt")
+    with pytest.raises(ValueError, match=r"model\.pt is not the kind of file.* a state is the \.train file"):
         read_state(tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"cannot read .*nowhere"):
         read_state(tmp_path / "nowhere.train.pt")
-    with pytest.raises(ValueError, match=r"old\.train\.pt was written by an older version"):
+    with pytest.raises(
+        ValueError, match=r"old\.train\.pt was written by another version .* has no clock, curve, ema"
+    ):
         read_state(tmp_path / "old.train.pt")
 
 

@@ -299,7 +299,11 @@ def test_fast_loss_draws_a_new_reference_batch_at_each_step(words):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"late": 0}, "above 0, not 0"), ({"reference": -1}, "0 or more, not -1")]
+    ("options", "message"),
+    [
+        ({"late": 0}, "late must be a finite number above 0"),
+        ({"reference": -1}, "reference must be an integer of at least 0, not -1"),
+    ],
 )
 def test_fast_loss_rejects_impossible_options(words, options, message):
     with pytest.raises(ValueError, match=message):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from itertools import count
 from types import SimpleNamespace
 
@@ -265,10 +266,26 @@ def test_an_error_leaves_the_averaged_weights_in_the_model(corpus, error):
 # Bad options
 
 
-def test_a_training_needs_steps_or_minutes_and_positive_counts():
+def test_a_training_needs_steps_or_minutes():
     for options in ({"steps": None}, {"steps": 5, "minutes": 1.0}):
         with pytest.raises(ValueError, match="either steps or minutes"):
             Training(**options)
-    for options in ({"steps": 0}, {"steps": None, "minutes": 0.0}, {"batch": 0}, {"validate": 0}):
-        with pytest.raises(ValueError, match="above 0"):
-            Training(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *[({name: wrong}, f"{name} must be an integer of at least 1, not {wrong}")
+          for name in ("steps", "batch", "validate", "warmup") for wrong in (0, -3, 2.5)],
+        *[({"lr": wrong}, "lr must be a finite number above 0, not") for wrong in (0, -1.0, math.nan, math.inf)],
+        *[({"steps": None, "minutes": wrong}, "minutes must be a finite") for wrong in (0, -1.0, math.nan, math.inf)],
+        *[({"ema_decay": wrong}, "ema_decay must be at least 0 and below 1") for wrong in (-0.1, 1, 2, math.nan)],
+        ({"clip": 0}, "clip must be a finite"),
+        ({"weight": "odd"}, "'bound' or 'even', not 'odd'"),
+        ({"seed": -1}, "seed must be an integer of at least 0"),
+        ({"seed": 10**20}, "seed must be below 2"),
+    ],
+)  # fmt: skip
+def test_a_training_knows_the_range_of_each_option(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Training(**options)

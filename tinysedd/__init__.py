@@ -1,22 +1,25 @@
-"""tinysedd: learn text diffusion by score entropy, character by character, on a laptop."""
+"""tinysedd: learn text diffusion by score entropy, character by character, on a laptop.
 
+Names are imported when they are first used, so `tinysedd --help` does not wait for torch.
+"""
+
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from tinysedd.checkpoint import load, register, save
-from tinysedd.corpus import Alphabet, Corpus
-from tinysedd.fast.sampling import sample
-from tinysedd.files import load_corpus
-from tinysedd.model import Config, Transformer
-from tinysedd.noise import Geometric, LogLinear
-from tinysedd.objective import likelihood_bound, score_entropy_loss
-from tinysedd.process import Absorbing, Process, Uniform
-from tinysedd.sampling import Trajectory
-from tinysedd.train import Training, fit
-from tinysedd.worlds import Fables, Words
-
 if TYPE_CHECKING:
+    from tinysedd.checkpoint import load, register, save
     from tinysedd.checks import check
+    from tinysedd.corpus import Alphabet, Corpus
+    from tinysedd.fast.sampling import sample
+    from tinysedd.files import load_corpus
+    from tinysedd.model import Config, Transformer
+    from tinysedd.noise import Geometric, LogLinear
+    from tinysedd.objective import likelihood_bound, score_entropy_loss
+    from tinysedd.process import Absorbing, Process, Uniform
+    from tinysedd.sampling import Trajectory
+    from tinysedd.train import Training, fit
+    from tinysedd.worlds import Fables, Words
 
 __all__ = [
     "Absorbing",
@@ -43,6 +46,21 @@ __all__ = [
     "score_entropy_loss",
 ]
 
+_HOME = {
+    "checkpoint": ["load", "register", "save"],
+    "checks": ["check"],
+    "corpus": ["Alphabet", "Corpus"],
+    "fast.sampling": ["sample"],
+    "files": ["load_corpus"],
+    "model": ["Config", "Transformer"],
+    "noise": ["Geometric", "LogLinear"],
+    "objective": ["likelihood_bound", "score_entropy_loss"],
+    "process": ["Absorbing", "Process", "Uniform"],
+    "sampling": ["Trajectory"],
+    "train": ["Training", "fit"],
+    "worlds": ["Fables", "Words"],
+}
+
 try:
     __version__ = version("tinysedd")
 except PackageNotFoundError:  # a checkout that is on the path without being installed
@@ -50,9 +68,8 @@ except PackageNotFoundError:  # a checkout that is on the path without being ins
 
 
 def __getattr__(name: str):
-    """`check` is imported when it is first used: only the exercises need it."""
-    if name == "check":
-        from tinysedd.checks import check
-
-        return check
+    for module, names in _HOME.items():
+        if name in names:
+            globals()[name] = value = getattr(import_module(f"tinysedd.{module}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,12 +3,17 @@
 import argparse
 import contextlib
 import json
+import math
+import os
+import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tinysedd import __version__
 
@@ -16,9 +21,25 @@ TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus fables --minutes 5
   tinysedd train --corpus my_poems.txt --minutes 2 --out poems.pt
   tinysedd train --corpus names.txt --lines --minutes 1 --out names.pt
-  tinysedd train --resume poems.train.pt        after Ctrl-C"""
+  tinysedd train --resume poems.pt.train                after Ctrl-C
+  tinysedd train --resume poems.pt.train --minutes 9    the same, for longer"""
 SAMPLERS = ["euler", "tweedie", "first_hitting", "entropy_bounded", "spread", "corrected"]
 PROCESSES = ["absorbing", "uniform"]
+# The options of train. The parser leaves out those that were not given, so that a given one is never silently ignored.
+DEFAULTS = {
+    "corpus": "fables", "lines": False, "process": "absorbing", "minutes": None, "steps": None, "out": Path("model.pt"),
+    "resume": None, "start": None, "length": None, "layers": 2, "width": 96, "heads": 4, "neighbors": 2,
+    "bigrams": 2048, "no_token_shift": False, "free_scores": False, "batch": 64, "lr": 1.2e-2, "late": 1.0,
+    "reference": 0, "ema_decay": 0.995, "bfloat16": None, "seed": 0, "device": None, "force": False,
+}  # fmt: skip
+WITH_RESUME = {"resume", "minutes", "steps", "lr", "out", "corpus", "device", "force"}
+NOT_WITH_START = {
+    "process", "length", "layers", "width", "heads", "neighbors", "bigrams", "no_token_shift", "free_scores",
+}  # fmt: skip
+
+
+class Usage(ValueError):
+    """A command that asks for something impossible: exit code 2."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,47 +51,47 @@ def parser() -> argparse.ArgumentParser:
     which_device = "cpu or cuda (default: cuda if there is a GPU)"
 
     add = commands.add_parser(
-        "train", help="train a model", epilog=TRAIN_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).add_argument
-    add("--corpus", default="fables", help="fables, shakespeare, words, or a UTF-8 text file (default: fables)")
+        "train", help="train a model", epilog=TRAIN_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    ).add_argument  # fmt: skip
+    add("--corpus", help="fables, shakespeare, words, or a UTF-8 text file (default: fables)")
     add("--lines", action="store_true", help="the file has one text per line: names, words, formulas")
-    add("--process", choices=PROCESSES, default="absorbing", help="kind of noise (default: absorbing)")
+    add("--process", choices=PROCESSES, help="kind of noise (default: absorbing)")
     add("--minutes", type=float, help="training time (default: 5)")
     add("--steps", type=int, help="training steps, instead of minutes: repeats exactly, stopped and resumed or not")
-    add("--out", type=Path, default=Path("model.pt"), help="checkpoint to write (default: model.pt)")
-    add("--resume", type=Path, help="continue a stopped training, given its .train.pt; it knows the other options")
+    add("--out", type=Path, help="checkpoint to write (default: model.pt)")
+    add("--force", action="store_true", help="replace files that exist; with --resume, go on though the text changed")
+    add("--resume", type=Path, help="continue a stopped training, given its .train file; it knows the other options")
     add("--start", help="start from the weights of a checkpoint, given its name or file")
     add("--length", type=int, help="characters per text (default: the world's; the longest line; 128)")
-    add("--layers", type=int, default=2, help="transformer blocks (default: 2)")
-    add("--width", type=int, default=96, help="features per character (default: 96)")
-    add("--heads", type=int, default=4, help="attention heads (default: 4)")
-    add("--neighbors", type=int, default=2, help="neighbors embedded with a character, on each side (default: 2)")
-    add("--bigrams", type=int, default=2048, help="size of the hashed bigram table, 0 for none (default: 2048)")
+    add("--layers", type=int, help="transformer blocks (default: 2)")
+    add("--width", type=int, help="features per character (default: 96)")
+    add("--heads", type=int, help="attention heads (default: 4)")
+    add("--neighbors", type=int, help="neighbors embedded with a character, on each side (default: 2)")
+    add("--bigrams", type=int, help="size of the hashed bigram table, 0 for none (default: 2048)")
     add("--no-token-shift", action="store_true", help="the MLP sees only a character's own features")
     add("--free-scores", action="store_true", help="the published parametrization: free log-scores, given sigma")
-    add("--batch", type=int, default=64, help="texts per step (default: 64)")
-    add("--lr", type=float, default=1.2e-2, help="peak learning rate (default: 0.012)")
-    add("--late", type=float, default=1.0, help="above 1: train more on texts that are nearly all noise (default: 1)")
-    add(
-        "--reference", type=int, default=0,
-        help="average each target over a reference batch of this many texts (default: 0)",
-    )  # fmt: skip
-    add("--ema-decay", type=float, default=0.995, help="decay of the weights' moving average (default: 0.995)")
+    add("--batch", type=int, help="texts per step (default: 64)")
+    add("--lr", type=float, help="peak learning rate (default: 0.012)")
+    add("--late", type=float, help="above 1: train more on texts that are nearly all noise (default: 1)")
+    add("--reference", type=int, help="average each target over a reference batch of this many texts (default: 0)")
+    add("--ema-decay", type=float, help="decay of the weights' moving average (default: 0.995)")
     add(
         "--bfloat16", action=argparse.BooleanOptionalAction,
         help="bfloat16 matmuls on a CPU too (default: if the CPU has them in hardware, at twice the speed)",
     )  # fmt: skip
-    add("--seed", type=int, default=0, help="random seed (default: 0)")
+    add("--seed", type=int, help="random seed (default: 0)")
     add("--device", help=which_device)
 
     add = commands.add_parser("sample", help="watch text appear out of noise").add_argument
     add("--checkpoint", default="fables", help=which_model)
     add("--prompt", help="text to keep, with _ for each free character; everything after its end is free")
-    add("--count", type=int, default=1, help="number of texts (default: 1)")
-    add("--steps", type=int, help="sampling steps (default: one per character)")
+    add("--count", type=_count, default=1, help="number of texts (default: 1)")
+    add("--steps", type=_count, help="sampling steps (default: one per character)")
     add("--sampler", choices=SAMPLERS, help="sampler (default: corrected; tweedie if there are no masks)")
-    add("--seed", type=int, help="random seed, to get the same text again (default: a new one)")
+    add("--seed", type=_seed, help="random seed, to get the same text again (default: a new one)")
     add("--save", type=Path, help="also write an animation or the text: .gif, .png, .html or .txt")
+    add("--force", action="store_true", help="let --save replace a file that exists")
     add("--plain", action="store_true", help="print only the text, without the animation")
     add("--device", help=which_device)
 
@@ -78,107 +99,219 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", default="fables", help=which_model)
     add("--corpus", help="a world, shakespeare, or a text file (default: what the model was trained on)")
     add("--lines", action="store_true", help="the file has one text per line")
-    add("--texts", type=int, help="texts for the bound (default: all held-out texts; 2000 of a world)")
-    add("--samples", type=int, default=500, help="samples for each number of steps, for a world (default: 500)")
-    add("--seed", type=int, default=1, help="random seed (default: 1)")
+    add("--texts", type=_count, help="texts for the bound (default: all held-out texts; 2000 of a world)")
+    add("--samples", type=_count, help="samples for each number of steps, for a world only (default: 500)")
+    add("--seed", type=_seed, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
     return top
 
 
-def train(args: argparse.Namespace, command: str) -> None:
-    """tinysedd train: a new training or a resumed one, up to the written checkpoint."""
+def _count(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _integer(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, not {text!r}")
+    return int(text)
+
+
+def train(given: dict[str, Any], command: str) -> None:
+    """tinysedd train: a new training or a resumed one, up to the written checkpoint. given: the options, without those
+    that were left out."""
+    args = argparse.Namespace(**DEFAULTS | given)
+    _check_train_options(args, given)
+    device = _device(args.device)
+    if device != "cpu" and args.bfloat16 is False:
+        raise Usage("--no-bfloat16 has no effect on a GPU, which always trains with bfloat16")
+
+    from tinysedd import fit, save
+    from tinysedd.checkpoint import is_checkpoint, notes, save_state
+    from tinysedd.fast.objective import fast_loss
+    from tinysedd.files import check_output, claim
+
+    training, run, model, corpus, text, resume = (_resumed if args.resume else _new)(args, given, command)
+    if args.resume and "out" not in given:
+        args.out = args.resume.with_suffix("")
+    out, state_file = args.out, args.out.with_name(f"{args.out.name}.train")
+    finished = is_checkpoint(out) and not notes(out).get("unfinished")  # a stopped training must not replace it
+    check_output(out, [text, args.start, args.resume], args.force, ours=is_checkpoint(out))
+    check_output(state_file, [text, args.start], force=True)
+    with _usage():
+        loss = fast_loss(corpus, run["late"], run["reference"])
+    own = args.resume is not None and state_file.exists() and state_file.samefile(args.resume)
+    if not own:
+        claim(state_file, args.force)
+
+    parameters = sum(p.numel() for p in model.parameters())
+    _say(f"{parameters:,} parameters; texts of {corpus.length} characters, {len(corpus.alphabet)} different ones")
+    kept, curve = own, None
+    story = {key: value for key, value in run.items() if key != "folder"}  # a checkpoint may be given to others
+
+    def keep(state: dict) -> None:
+        nonlocal kept
+        save_state(state_file, model, training, state, run)
+        kept = True
+
+    try:
+        with _signals() as received, contextlib.suppress(KeyboardInterrupt):
+            curve = fit(
+                model.to(device), corpus, training, loss=loss, keep=keep, stop=lambda: bool(received), resume=resume
+            )
+        if curve is None or received:
+            if finished:
+                _say(f"\n{out} is as it was.")
+            else:
+                save(model, out, **story, unfinished=True)
+                _say(f"\n{out} has the weights so far.")
+            if kept:  # not if a second Ctrl-C came before the first step was over
+                _say(f"Continue with:  tinysedd train --resume {shlex.quote(str(state_file))}")
+            sys.exit(128 + received[0])
+        save(model, out, **story, training=asdict(training), curve=[asdict(point) for point in curve])
+        kept = False
+    except FloatingPointError as error:
+        rest = f". {state_file} has the last good state: --resume it with a lower --lr" if kept else ""
+        raise FloatingPointError(f"{error}{rest}") from None
+    finally:
+        if not kept:
+            state_file.unlink(missing_ok=True)
+    _say(f"bound {curve[-1].bound:.4f} +- {curve[-1].standard_error:.4f} nats per character. See what it writes:")
+    _say(f"  tinysedd sample --checkpoint {shlex.quote(str(out))}")
+
+
+def _check_train_options(args: argparse.Namespace, given: dict) -> None:
+    """Usage for a combination of options of which one would have no effect."""
+    if args.steps is not None and args.minutes is not None:
+        raise Usage("give --steps or --minutes, not both")
+    ignored = set(given) - WITH_RESUME if args.resume else set(given) & NOT_WITH_START if args.start else set()
+    if ignored:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(ignored))
+        why = "the stopped training" if args.resume else "the checkpoint"
+        raise Usage(f"{names} cannot be used with --{'resume' if args.resume else 'start'}: {why} has it settled")
+    if args.resume and "out" not in given and args.resume.suffix != ".train":
+        raise Usage(f"name the checkpoint to write with --out: {args.resume} does not end in .train")
+    from tinysedd.checkpoint import SHIPPED
+
+    if str(args.out) in SHIPPED:
+        raise Usage(f"--out {args.out} could not be told from the model that comes with tinysedd: add .pt")
+
+
+def _new(args: argparse.Namespace, given: dict, command: str) -> tuple:
+    """What a new training consists of: Training, notes, model, corpus, where the text is, and no state."""
     import torch
 
-    from tinysedd import Absorbing, Training, Uniform, fit, load, load_corpus, save
-    from tinysedd.checkpoint import build, notes, read_state, save_state
+    from tinysedd import Absorbing, Training, Uniform, load, load_corpus
+    from tinysedd.checkpoint import notes
     from tinysedd.fast.model import FastConfig, FastTransformer
-    from tinysedd.fast.objective import fast_loss
+    from tinysedd.files import fingerprint
+    from tinysedd.guard import check_at_least
     from tinysedd.worlds import WORLDS
 
-    if args.steps is not None and args.minutes is not None:
-        raise ValueError("give --steps or --minutes, not both")
-    resume = read_state(args.resume) if args.resume else None
-    if resume is None:
-        minutes = 5.0 if args.steps is None and args.minutes is None else args.minutes
+    minutes = 5.0 if args.steps is None and args.minutes is None else args.minutes
+    with _usage():
+        if args.length is not None:
+            check_at_least(1, length=args.length)
         training = Training(
             steps=args.steps, minutes=minutes, batch=args.batch, lr=args.lr, ema_decay=args.ema_decay, seed=args.seed,
             bfloat16=_has_bfloat16() if args.bfloat16 is None else args.bfloat16,
         )  # fmt: skip
-        run = {
-            "command": command, "corpus": args.corpus, "lines": args.lines, "length": args.length,
-            "out": str(args.out), "late": args.late, "reference": args.reference,
-        }  # fmt: skip
-        torch.manual_seed(args.seed)  # torch draws initial weights from its global generator
-        if args.start is None:
-            corpus = load_corpus(args.corpus, args.length, lines=args.lines)
-            process = {"absorbing": Absorbing, "uniform": Uniform}[args.process](len(corpus.alphabet))
-            config = FastConfig(
-                args.layers, args.heads, args.width, args.free_scores,
-                neighbors=args.neighbors, token_shift=not args.no_token_shift, bigrams=args.bigrams,
-            )  # fmt: skip
-            model = FastTransformer(process, config, corpus.alphabet, corpus.length)
-        else:
-            model = load(args.start).train().requires_grad_()
-            length = None if args.corpus in WORLDS else model.length
-            corpus = load_corpus(args.corpus, length, model.alphabet, args.lines)
-            run |= {"length": model.length, "start": notes(args.start)}
-    else:
-        training, run, model = Training(**resume["training"]), resume["notes"], build(resume)
-        corpus = load_corpus(run["corpus"], run["length"], model.alphabet, run["lines"])
-    if corpus.alphabet != model.alphabet:
-        raise ValueError(f"the model has another alphabet than {run['corpus']}: train a new one, without --start")
-    out = Path(run["out"])
-    state_file = out.with_suffix(".train.pt")
-    if not out.parent.is_dir():
-        raise ValueError(f"there is no folder {out.parent} to write {out.name} to: create it first")
-
-    parameters = sum(p.numel() for p in model.parameters())
-    print(f"{parameters:,} parameters; texts of {corpus.length} characters, {len(corpus.alphabet)} different ones")
-    curve = None
-    with _ctrl_c() as stop, contextlib.suppress(KeyboardInterrupt):
-        curve = fit(
-            model.to(_device(args)), corpus, training, stop=stop, resume=resume,
-            loss=fast_loss(corpus, run["late"], run["reference"]),
-            keep=lambda state: save_state(state_file, model, training, state, run),
+        config = FastConfig(
+            args.layers, args.heads, args.width, args.free_scores,
+            neighbors=args.neighbors, token_shift=not args.no_token_shift, bigrams=args.bigrams,
         )  # fmt: skip
-    if curve is None or stop():
-        save(model, out, **run)
-        print(f"\n{out} has the weights so far.")
-        if state_file.exists():  # not if a second Ctrl-C came before the first step was over
-            print(f"Continue with:  tinysedd train --resume {state_file}")
-        raise KeyboardInterrupt
-    save(model, out, **run, training=asdict(training), curve=[asdict(point) for point in curve])
-    state_file.unlink(missing_ok=True)
-    print(f"bound {curve[-1].bound:.4f} +- {curve[-1].standard_error:.4f} nats per character. See what it writes:")
-    print(f"  tinysedd sample --checkpoint {out}")
+    run = {
+        "command": command, "corpus": args.corpus, "lines": args.lines, "length": args.length, "late": args.late,
+        "reference": args.reference, "folder": os.getcwd(), "fingerprint": fingerprint(args.corpus),
+    }  # fmt: skip
+    torch.manual_seed(args.seed)  # torch draws initial weights from its global generator
+    if args.start is None:
+        corpus = load_corpus(args.corpus, args.length, lines=args.lines)
+        process = {"absorbing": Absorbing, "uniform": Uniform}[args.process](len(corpus.alphabet))
+        model = FastTransformer(process, config, corpus.alphabet, corpus.length)
+    else:
+        model = load(args.start).train().requires_grad_()
+        length = None if args.corpus in WORLDS else model.length
+        corpus = load_corpus(args.corpus, length, model.alphabet, args.lines)
+        run |= {"length": model.length, "start": notes(args.start)}
+        if corpus.alphabet != model.alphabet or corpus.length != model.length:
+            raise ValueError(f"{args.start} has another alphabet or length than {args.corpus}: leave out --start")
+    return training, run, model, corpus, args.corpus, None
+
+
+def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
+    """The same for a stopped training: all from its state, but for the few options that may change."""
+    from tinysedd import Training, load_corpus
+    from tinysedd.checkpoint import build, read_state
+    from tinysedd.files import fingerprint
+    from tinysedd.worlds import WORLDS
+
+    state = read_state(args.resume)
+    run = state["notes"]
+    missing = {"corpus", "lines", "length", "late", "reference"} - run.keys()
+    if missing:
+        raise ValueError(
+            f"{args.resume} does not say its {', '.join(sorted(missing))}: `tinysedd train` did not make it"
+        )
+    changed: dict[str, Any] = {"lr": args.lr} if "lr" in given else {}
+    if args.steps is not None or args.minutes is not None:
+        changed |= {"steps": args.steps, "minutes": args.minutes}
+    with _usage():
+        training = replace(Training(**state["training"]), **changed)
+    if training.done(state["step"], state["clock"]) >= 1:
+        so_far = f"{state['step']} steps and {state['clock'] / 60:.2g} minutes"
+        raise Usage(f"this training has already had {so_far}: to go on, give more --steps or --minutes")
+
+    text = run["corpus"]
+    if "corpus" in given:
+        text = args.corpus
+    elif text not in WORLDS and text != "shakespeare":
+        text = os.path.join(run.get("folder", ""), text)
+        if not Path(text).is_file():
+            raise ValueError(f"the text {text} is not there any more: say where it is now with --corpus")
+    model = build(state)
+    if fingerprint(text) != run.get("fingerprint") and not args.force:
+        raise ValueError(f"{text} has changed since the training began: bring the old text back, or go on with --force")
+    corpus = load_corpus(text, None if text in WORLDS else model.length, model.alphabet, run["lines"])
+    return training, run, model, corpus, text, state
 
 
 def sample(args: argparse.Namespace) -> None:
     """tinysedd sample: write texts, show them, save them."""
+    device = _device(args.device)
+
     import torch
 
     import tinysedd
+    from tinysedd.files import check_output
     from tinysedd.show import play, save
     from tinysedd.show.export import check_path
 
     if args.save:
-        check_path(args.save)
-    model = tinysedd.load(args.checkpoint, _device(args))
+        check_output(check_path(args.save), [args.checkpoint], args.force)
+    model = tinysedd.load(args.checkpoint, device)
     generator = torch.Generator()
     generator.seed() if args.seed is None else generator.manual_seed(args.seed)
     trajectory = tinysedd.sample(
-        model, model.process, prompt=args.prompt, count=args.count, steps=args.steps or model.length,
-        sampler=args.sampler, generator=generator,
+        model, model.process, prompt=args.prompt, count=args.count,
+        steps=model.length if args.steps is None else args.steps, sampler=args.sampler, generator=generator,
     )  # fmt: skip
-    if args.save:
-        save(trajectory, args.save)
-    play(trajectory, plain=args.plain)
+    try:
+        if args.save:
+            save(trajectory, args.save)
+    finally:  # a full disk must not cost the text
+        play(trajectory, plain=args.plain)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """tinysedd evaluate: the bound on held-out texts; for a world also the gap to the truth and the share of valid
     texts."""
+    device = _device(args.device)
+
     import torch
     from tqdm.auto import tqdm
 
@@ -186,22 +319,32 @@ def evaluate(args: argparse.Namespace) -> None:
     from tinysedd.checkpoint import notes
     from tinysedd.evaluate import measure_bound, measure_gap, valid_share
     from tinysedd.fast.sampling import best_sampler
+    from tinysedd.files import fingerprint
     from tinysedd.worlds import WORLDS
 
-    model = tinysedd.load(args.checkpoint, _device(args))
+    model = tinysedd.load(args.checkpoint, device)
     trained_on = notes(args.checkpoint)
     name = args.corpus or trained_on.get("corpus")
     lines = args.lines or (args.corpus is None and trained_on.get("lines", False))
     if name is None:
         raise ValueError(f"{args.checkpoint} does not say what it was trained on: name a text with --corpus")
+    if model.alphabet is None:
+        raise ValueError(f"{args.checkpoint} has no alphabet, so it cannot read {name}")
     rng = torch.Generator().manual_seed(args.seed)
     world = WORLDS[name]() if name in WORLDS else None
     if world is None:
+        if args.samples is not None:
+            raise Usage(f"--samples has no effect with {name}: only a world can tell which samples are valid")
         texts = tinysedd.load_corpus(name, model.length, model.alphabet, lines).validation[: args.texts]
-    elif world.alphabet == model.alphabet:
-        texts = world.sample(args.texts or 2000, rng)
+        if args.corpus is None and trained_on.get("fingerprint", fingerprint(name)) != fingerprint(name):
+            _say(f"note: {name} has changed since {args.checkpoint} was trained on it", sys.stderr)
+    elif args.lines:
+        raise Usage(f"--lines has no effect with {name}, which is not a file")
+    elif world.alphabet == model.alphabet and world.length == model.length:
+        texts = world.sample(2000 if args.texts is None else args.texts, rng)
     else:
-        raise ValueError(f"{args.checkpoint} was trained on another alphabet than that of {name}")
+        raise ValueError(f"{args.checkpoint} was trained on another alphabet or length than that of {name}")
+    samples = 500 if args.samples is None else args.samples
 
     gap = None if world is None else measure_gap(model, world, texts, args.seed, progress=not args.json)
     desc = None if args.json else "bound"
@@ -215,24 +358,31 @@ def evaluate(args: argparse.Namespace) -> None:
         result |= {
             "entropy_per_char": world.entropy() / world.length,
             "gap": gap.relative, "gap_standard_error": gap.standard_error,
-            "samples": args.samples, "sampler": best_sampler(model.process), "share_of_valid_texts": {},
+            "samples": samples, "sampler": best_sampler(model.process), "share_of_valid_texts": {},
         }  # fmt: skip
         for steps in tqdm([8, 16, 32, 64], desc="samples", disable=args.json, leave=False):
-            drawn = tinysedd.sample(model, model.process, count=args.samples, steps=steps, generator=rng)
+            drawn = tinysedd.sample(model, model.process, count=samples, steps=steps, generator=rng)
             result["share_of_valid_texts"][steps] = valid_share(world, drawn.states[-1])
-    print(json.dumps(result, indent=1) if args.json else _report(result))
+    if args.json:  # JSON has no nan, which is the standard error of a single text
+        result = {
+            key: None if value != value or value in (math.inf, -math.inf) else value for key, value in result.items()
+        }
+    _say(json.dumps(result, indent=1, allow_nan=False) if args.json else _report(result))
 
 
 def _report(result: dict) -> str:
+    def error(key: str, form: str) -> str:
+        return "" if math.isnan(result[key]) else f" +- {result[key]:{form}}"  # of a single text there is none
+
     lines = [
         f"{result['checkpoint']} on {result['texts']} texts of {result['corpus']}",
-        f"bound     {result['nats_per_char']:.4f} +- {result['standard_error']:.4f} nats per character"
+        f"bound     {result['nats_per_char']:.4f}{error('standard_error', '.4f')} nats per character"
         f" ({result['bits_per_char']:.4f} bits)",
     ]
     if "gap" in result:
         lines += [
             f"entropy   {result['entropy_per_char']:.4f} nats per character, exact",
-            f"gap       {result['gap']:.2%} +- {result['gap_standard_error']:.2%} of the entropy",
+            f"gap       {result['gap']:.2%}{error('gap_standard_error', '.2%')} of the entropy",
             f"samples   {result['samples']} for each number of steps, by {result['sampler']}; share that is valid:",
             *(f"  {steps:4} steps  {share:.1%}" for steps, share in result["share_of_valid_texts"].items()),
         ]
@@ -240,19 +390,37 @@ def _report(result: dict) -> str:
 
 
 @contextlib.contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C lets the training step finish and makes the function true; a second Ctrl-C interrupts at once."""
-    pressed: list[int] = []
-
-    def on_ctrl_c(number: int, frame) -> None:
-        pressed.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, on_ctrl_c)
+def _usage() -> Iterator[None]:
+    """A ValueError in here comes from a bad option."""
     try:
-        yield lambda: bool(pressed)
+        yield
+    except ValueError as error:
+        raise Usage(str(error)) from None
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The list of signals so far: Ctrl-C, or a request to end. The second one interrupts at once."""
+    received: list[int] = []
+
+    def on_signal(number: int, frame) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    ignored = (signal.SIG_IGN, None)  # by nohup, or in the background of a script
+    before = {number: handler for number, handler in before.items() if handler not in ignored}
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield received
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def _has_bfloat16() -> bool:
@@ -263,31 +431,96 @@ def _has_bfloat16() -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
-def _device(args: argparse.Namespace) -> str:
+def _device(name: str | None) -> str:
+    """The device of that name, or the best one. Usage if it is not here or not supported."""
     import torch
 
-    if args.device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"torch finds no GPU here: leave out --device {args.device}")
-    return args.device
+    gpus = torch.cuda.device_count()
+    no_mps = "Apple's GPU cannot be used, because it has no 64-bit floating-point numbers, which the noise needs"
+    if name is None:
+        if not gpus and torch.backends.mps.is_available():
+            _say(f"note: this runs on the CPU. {no_mps}.", sys.stderr)
+        return "cuda" if gpus else "cpu"
+    if name == "cpu" or (gpus and name == "cuda") or name in [f"cuda:{i}" for i in range(gpus)]:
+        return name
+    if name == "mps":
+        raise Usage(f"{no_mps}: leave out --device mps")
+    if re.fullmatch(r"cuda(:\d+)?", name):
+        raise Usage(f"torch finds {gpus or 'no'} GPU{'s' * (gpus > 1)} here: leave out --device {name}")
+    raise Usage(f"the device is cpu or cuda, not {name!r}")
+
+
+def _clean(text: str) -> str:
+    """The text without control characters, which could do harm in a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def _say(text: str, file=None) -> None:
+    print(_clean(text), file=file or sys.stdout, flush=True)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
+def _end(number: int, frame) -> None:
+    sys.exit(128 + number)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command. Exit code 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C."""
-    argv = sys.argv[1:] if argv is None else argv
-    args = parser().parse_args(argv)
+    """Run a command. Exit code 0 for success, 1 for a failure, 2 for wrong usage, 128 + n after signal n (130 for
+    Ctrl-C), 141 if whoever reads the output stopped reading."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: `tinysedd sample >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        with contextlib.suppress(AttributeError):  # a character that the terminal lacks must not cost the result
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)  # like Ctrl-C: the cursor comes back, and no half-written file stays
     try:
-        if args.command == "train":
-            train(args, shlex.join(["tinysedd", *argv]))
-        elif args.command == "sample":
-            sample(args)
-        else:
-            evaluate(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"tinysedd: {error}")
+        try:
+            _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _close_stdout()
+        sys.exit(141)
+    except Usage as error:
+        _say(f"tinysedd: {error}", sys.stderr)
+        sys.exit(2)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if isinstance(error, OSError):
+            _close_stdout()  # if this is what failed, it would fail again at exit
+        _say(f"tinysedd: {_sentence(error)}", sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if isinstance(error, MemoryError) or re.search(r"memory|overflow|too large", str(error).lower()):
+            _say("tinysedd: there is not enough memory for this: ask for less, or for a smaller model", sys.stderr)
+        else:
+            _say(traceback.format_exc(), sys.stderr)
+            _say("tinysedd: this is a bug. Please report it where you got tinysedd, with the lines above.", sys.stderr)
+        sys.exit(1)
+
+
+def _run(argv: list[str]) -> None:
+    args = parser().parse_args(argv)
+    given = {name: value for name, value in vars(args).items() if name != "command"}
+    if args.command == "train":
+        train(given, shlex.join(["tinysedd", *argv]))
+    elif args.command == "sample":
+        sample(args)
+    else:
+        evaluate(args)
+
+
+def _close_stdout() -> None:
+    """Point standard output to nowhere, so that what is left in its buffer raises no error at exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Checkpoints and training states: the only module that writes weights.
 
 A *checkpoint* is small and holds all that sampling needs: the averaged weights in half precision, the process, the
-config, the alphabet, and notes. A *state* (.train.pt) lets a stopped training continue as if it had not stopped. Both
-are read with weights_only=True, so opening a stranger's file runs no code.
+config, the alphabet, and notes. A *state* (.train) lets a stopped training continue as if it had not stopped. Both are
+read with weights_only=True, so opening a stranger's file runs no code, and nothing is built before its weights were
+found to have the sizes it declares.
 """
 
+import io
 import json
+import zipfile
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tinysedd import __version__
 from tinysedd.corpus import Alphabet
 from tinysedd.fast.model import FastConfig, FastTransformer
 from tinysedd.files import write_atomically
@@ -53,19 +57,20 @@ def register(kind: Kind) -> Kind:
 def save(model: Transformer, path: Path | str, **notes) -> None:
     """Write a checkpoint, with notes (plain values: the command that made it, its curve, ...).
 
-    ValueError, before anything is written, if the model has a part that is not registered.
+    ValueError, before anything is written, if the model has a part that is not registered, or weights that are nan or
+    infinite. A weight that does not fit into half precision stays in single precision.
     """
-    weights = {name: tensor.half().cpu() for name, tensor in model.state_dict().items()}
-    content = {"weights": weights, "notes": _plain(notes), **describe(model)}
-    write_atomically(path, lambda file: torch.save(content, file))
+    weights = {name: _half(name, tensor) for name, tensor in model.state_dict().items()}
+    _write(path, {"weights": weights, "notes": _plain(notes), **describe(model)})
 
 
 def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
     """A trained score function with .process .alphabet .length: a shipped one by name ("fables", "fables-uniform",
-    "shakespeare"), or one of yours by its file. ValueError if there is none or the file is not a checkpoint.
+    "shakespeare"), or one of yours by its file; a Path is always a file. ValueError if there is none, or the file is
+    damaged, is something else, or needs another version of tinysedd.
     """
     saved = _read_checkpoint(name)
-    model = build(saved)
+    model = _build(saved, "weights", _path(name))
     model.load_state_dict({name: tensor.float() for name, tensor in saved["weights"].items()})
     return model.to(device).eval().requires_grad_(False)
 
@@ -73,30 +78,56 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
 def notes(name: str | Path) -> dict:
     """The notes of a checkpoint: what `save` was given. Empty if there are none."""
     saved, beside = _read_checkpoint(name), _path(name).with_suffix(".json")
+    found = saved.get("notes", {})
     if "notes" not in saved and beside.exists():  # older versions wrote them to a file beside the checkpoint
-        return json.loads(beside.read_text(encoding="utf-8"))
-    return saved.get("notes", {})
+        try:
+            found = json.loads(beside.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"the notes of {name} are damaged")
+    return found
 
 
 def save_state(path: Path | str, model: Transformer, training: Training, state: dict, notes: dict) -> None:
     """Write the state that `fit(..., keep=)` hands out, with all that it takes to continue. `notes`: plain values."""
-    content = {**state, **describe(model), "training": asdict(training), "notes": _plain(notes)}
-    write_atomically(path, lambda file: torch.save(content, file))
+    _write(path, {**state, **describe(model), "training": asdict(training), "notes": _plain(notes)})
 
 
 def read_state(path: Path | str) -> dict:
-    """A training state, for `fit(..., resume=)`; `build` makes its model. ValueError if the file is not a state."""
-    state = _read(Path(path), "optimizers", "a state is the .train.pt file that training keeps until it ends")
-    if "ema" not in state:
-        raise ValueError(f"{path} was written by an older version of tinysedd, which this one cannot continue")
+    """A training state, for `fit(..., resume=)`; `build` makes its model. ValueError if the file is damaged, is not a
+    state, or needs another version of tinysedd."""
+    path = Path(path)
+    state = _read(path, "optimizers", "a state is the .train file that training keeps until it ends")
+    missing = {"model", "ema", "rng", "step", "seconds", "clock", "losses", "curve", "training", "notes"} - state.keys()
+    if missing:
+        raise ValueError(
+            f"{path} was written by another version of tinysedd, which this one cannot continue: it has no "
+            f"{', '.join(sorted(missing))}"
+        )
+    _build(state, "model", path)
+    try:
+        Training(**state["training"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot continue {path}: {_readable(error)}") from None
+    if not isinstance(state["notes"], dict):
+        raise ValueError(f"the notes of {path} are damaged")
     return state
+
+
+def is_checkpoint(path: Path | str) -> bool:
+    """Whether a file is a checkpoint."""
+    try:
+        return bool(_read(Path(path), "weights", ""))
+    except ValueError:
+        return False
 
 
 def describe(model: Transformer) -> dict:
     """Everything but the weights that `build` needs, as plain values. ValueError for a part that is not registered."""
     return {
         "model_kind": _name(type(model)), "process": _plain(model.process), "config": _plain(model.config),
-        "alphabet": model.alphabet and model.alphabet.characters, "length": model.length,
+        "alphabet": model.alphabet and model.alphabet.characters, "length": model.length, "version": __version__,
     }  # fmt: skip
 
 
@@ -160,7 +191,52 @@ def _from_older_version(saved: dict) -> dict:
     }
 
 
+def _build(saved: dict, key: str, path: Path) -> Transformer:
+    """The model that a file describes, if saved[key] holds the weights of such a model. ValueError if not."""
+    weights = saved[key]
+    try:
+        if not all(isinstance(tensor, Tensor) and tensor.isfinite().all() for tensor in weights.values()):
+            raise ValueError("its weights are not all finite numbers")
+        if sum(tensor.numel() * tensor.element_size() for tensor in weights.values()) > path.stat().st_size:
+            raise ValueError("its weights claim to be larger than the file")
+        description = _from_older_version(saved) if "shape" in saved else saved
+        if _kind(description["model_kind"]) in (Transformer, FastTransformer):  # a class of yours is yours to trust
+            layers = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
+            if description["config"]["layers"] != len(layers):
+                raise ValueError(f"it declares {description['config']['layers']} layers and has {len(layers)}")
+            with torch.device("meta"):  # takes no memory, whatever the file declares
+                declared = {name: tensor.shape for name, tensor in build(description).state_dict().items()}
+            if declared != {name: tensor.shape for name, tensor in weights.items()}:
+                raise ValueError("its weights have other names or sizes than it declares")
+        return build(description)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        theirs = saved.get("version", "0.1")
+        other = f" (it was written by version {theirs}, and this is {__version__})" if theirs != __version__ else ""
+        raise ValueError(f"cannot load {path}: {_readable(error)}{other}") from None
+
+
+def _readable(error: Exception) -> str:
+    """What an error says, in one line."""
+    return f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    """A tensor in half precision if all its values fit, else in single precision. ValueError for nan and infinity."""
+    if not tensor.isfinite().all():
+        raise ValueError(f"the weights in {name} are not all finite numbers: nothing was saved")
+    half = tensor.half()
+    return (half if half.isfinite().all() else tensor.float()).cpu()
+
+
+def _write(path: Path | str, content: dict) -> None:
+    # Through memory: on a full disk, torch's own writer fails with an error that names neither the disk nor the file.
+    torch.save(content, file := io.BytesIO())
+    write_atomically(path, file.getvalue())
+
+
 def _path(name: str | Path) -> Path:
+    if name in SHIPPED and Path(name).is_file():
+        raise ValueError(f"{name} is a file here and a model that comes with tinysedd: write ./{name} for the file")
     return FOLDER / f"{name}.pt" if name in SHIPPED else Path(name)
 
 
@@ -169,12 +245,20 @@ def _read_checkpoint(name: str | Path) -> dict:
 
 
 def _read(path: Path, key: str, hint: str) -> dict:
+    """The dictionary in a file, which must have this key."""
+    saved, damaged = None, None
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())  # never by torch
+            damaged = None if packed else archive.testzip()
+        if not packed and damaged is None:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}; {hint}") from None
-    except Exception:  # torch and pickle raise many kinds of error for a file that is something else
+        raise ValueError(f"cannot read {path}: {error.strerror or error}; {hint}") from None
+    except Exception:  # zipfile, torch and pickle raise many kinds of error for a file that is something else
         saved = None
-    if not isinstance(saved, dict) or key not in saved:
+    if damaged is not None:
+        raise ValueError(f"{path} is damaged (a checksum is wrong): copy or download it again")
+    if not isinstance(saved, dict) or not isinstance(saved.get(key), dict | list):
         raise ValueError(f"{path} is not the kind of file that is needed here; {hint}")
     return saved

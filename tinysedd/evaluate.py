@@ -32,8 +32,9 @@ class Gap:
 
     @property
     def standard_error(self) -> float:
-        """Of `relative`, paired over texts."""
-        return float(self._per_text.std()) / math.sqrt(len(self._per_text))
+        """Of `relative`, paired over texts; nan for a single text."""
+        std = float(self._per_text.std()) if len(self._per_text) > 1 else math.nan
+        return std / math.sqrt(len(self._per_text))
 
     @property
     def _per_text(self) -> Tensor:

@@ -4,6 +4,7 @@ Without these checks a score of the wrong shape, or texts of another alphabet, w
 number that looks right. They take microseconds, so they are always on.
 """
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,9 +75,26 @@ def check_at_least(least: int, **numbers: object) -> None:
 
 def check_between(low: float, high: float, **numbers: float) -> None:
     """ValueError names a number that is not strictly between these two; nan is not."""
+    allowed = f"a finite number above {low}" if high == math.inf else f"between {low} and {high}"
     for name, number in numbers.items():
         if not low < number < high:
-            raise ValueError(f"{name} must be between {low} and {high}, not {number}")
+            raise ValueError(f"{name} must be {allowed}, not {number}")
+
+
+def check_no_nan(bound: Tensor) -> Tensor:
+    """The bound of each text, if all are numbers. FloatingPointError if not."""
+    if bound.isnan().any():
+        raise FloatingPointError(
+            "the bound is not a number: the score returned nan, or infinity where it should be finite"
+        )
+    return bound
+
+
+def check_seed(seed: int) -> None:
+    """ValueError unless a torch.Generator takes this seed."""
+    check_at_least(0, seed=seed)
+    if seed >= 2**63:
+        raise ValueError(f"seed must be below 2^63, not {seed}")
 
 
 def check_one_of(choices: tuple[str, ...], **values: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from tinysedd.guard import call, check_at_least, check_one_of, check_texts
+from tinysedd.guard import call, check_at_least, check_no_nan, check_one_of, check_texts
 from tinysedd.process import Process, Score
 
 
@@ -52,7 +52,8 @@ class Bound:
     @property
     def standard_error(self) -> float:
         """Standard error of nats_per_char, over texts and noise; nan for a single text."""
-        return float(self.per_text.std()) / math.sqrt(len(self.per_text)) / self.length
+        std = float(self.per_text.std()) if len(self.per_text) > 1 else math.nan
+        return std / math.sqrt(len(self.per_text)) / self.length
 
     @property
     def bits_per_char(self) -> float:
@@ -81,4 +82,4 @@ def likelihood_bound(
         entropy = process.score_entropy(call(score, process, x, sigma), x, block, sigma).double().sum(-1)
         per_draw.append((entropy * torch.exp(sigma)).cpu())
         done += len(block)
-    return Bound(torch.cat(per_draw).view(-1, draws).mean(-1), x0.shape[1])
+    return Bound(check_no_nan(torch.cat(per_draw).view(-1, draws).mean(-1)), x0.shape[1])

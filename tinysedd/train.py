@@ -1,5 +1,6 @@
 """Training: one loop, read from top to bottom. It knows no files; `keep` hands its state to whoever stores it."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from tinysedd.corpus import Corpus
+from tinysedd.guard import check_alphabet, check_at_least, check_between, check_one_of, check_seed
 from tinysedd.model import Transformer
 from tinysedd.objective import Bound, likelihood_bound, score_entropy_loss
 
@@ -27,7 +29,7 @@ class Training:
     clip       largest norm of the gradient
     validate   how many validations, evenly spread over the training
     bfloat16   autocast; always on on a GPU
-    ValueError unless exactly one of steps and minutes is given, and all counts are above 0.
+    ValueError unless exactly one of steps and minutes is given, counts are at least 1, and lr and clip above 0.
     """
 
     steps: int | None = 2000
@@ -46,8 +48,13 @@ class Training:
     def __post_init__(self):
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("say how long to train: either steps or minutes")
-        if min(self.steps or self.minutes or 0, self.batch, self.validate) <= 0:
-            raise ValueError("steps, minutes, batch and validate must be above 0")
+        check_at_least(1, steps=1 if self.steps is None else self.steps, batch=self.batch, validate=self.validate)
+        check_at_least(1, warmup=self.warmup)
+        check_between(0, math.inf, minutes=1 if self.minutes is None else self.minutes, lr=self.lr, clip=self.clip)
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be at least 0 and below 1, not {self.ema_decay}")
+        check_one_of(("bound", "even"), weight=self.weight)
+        check_seed(self.seed)
 
     def done(self, step: int, seconds: float) -> float:
         """The share of the training that is over after so many steps and seconds, in [0, 1]."""
@@ -86,7 +93,10 @@ def fit(
             the state at once, because training goes on in the same tensors
     stop    asked before each step; true ends the training
     resume  a state that `keep` was given: training continues bit for bit as if it had not stopped, if steps count
+    ValueError if the corpus has another alphabet than the model or longer texts. FloatingPointError as soon as a loss,
+    a gradient or a bound is nan or infinite: the last state that `keep` was given is then the last good one.
     """
+    check_alphabet(corpus.alphabet, model.process, model.alphabet)
     loss = loss or (lambda model, x0, rng: training_loss(model, x0, rng, training.weight))
     rng = torch.Generator().manual_seed(training.seed)
     optimizers = make_optimizers(model, training)
@@ -133,7 +143,9 @@ def fit(
             with torch.autocast(model.device.type, torch.bfloat16, enabled=training.bfloat16 or on_gpu):
                 value = loss(model, x0, rng)
             value.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+            check_finite(step, "loss", value.item())
+            check_finite(step, "gradient", norm.item())
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -147,6 +159,7 @@ def fit(
             if int(done * training.validate) > int(before * training.validate):
                 started = time.perf_counter()
                 bound = validate(averaged, corpus)
+                check_finite(step, "bound", bound.nats_per_char)
                 mean_loss = sum(losses) / len(losses)
                 curve.append(Point(step, seconds, mean_loss, bound.nats_per_char, bound.standard_error))
                 losses.clear()
@@ -169,6 +182,12 @@ def training_loss(model: Transformer, x0: Tensor, rng: torch.Generator, weight: 
     if model.config.causal:
         return -model.log_prob(x0).mean() / x0.shape[1]
     return score_entropy_loss(model, model.process, x0, rng, weight)
+
+
+def check_finite(step: int, name: str, value: float) -> None:
+    """FloatingPointError if a value is nan or infinite: no further step can repair the weights."""
+    if not math.isfinite(value):
+        raise FloatingPointError(f"training diverged at step {step}: the {name} is {value}; use a lower learning rate")
 
 
 def make_optimizers(model: Transformer, training: Training) -> list[torch.optim.Optimizer]:

@@ -1,5 +1,6 @@
 """A loss that learns more per step; `fast_loss` goes to `fit(..., loss=)`."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinysedd.corpus import Corpus
-from tinysedd.guard import call, check_texts
+from tinysedd.guard import call, check_at_least, check_between, check_texts
 from tinysedd.objective import stratified_times
 from tinysedd.process import Absorbing, Process, Score
 
@@ -66,10 +67,8 @@ def fast_loss(corpus: Corpus, late: float = 1.0, reference: int = 0) -> Callable
 
     ValueError if late is not above 0 or reference is negative.
     """
-    if not late > 0:
-        raise ValueError(f"late must be above 0, not {late}")
-    if reference < 0:
-        raise ValueError(f"reference must be 0 or more, not {reference}")
+    check_between(0, math.inf, late=late)
+    check_at_least(0, reference=reference)
 
     def loss(model, x0: Tensor, generator: torch.Generator) -> Tensor:
         others = corpus.batch(reference, generator).to(x0.device) if reference else None

@@ -29,7 +29,7 @@ def check_path(path: str | os.PathLike) -> Path:
     if path.suffix.lower() not in RENDERERS:
         raise ValueError(f"cannot tell a file format from the name {path.name!r}: end it in {', '.join(RENDERERS)}")
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in: create it first")
+        raise ValueError(f"there is no folder {path.parent} to save {path.name} in: create it first")
     return path
 
 

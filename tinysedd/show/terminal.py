@@ -53,10 +53,11 @@ def play(
     ValueError if the trajectory has no alphabet.
     """
     stream = sys.stdout if file is None else file
-    rows = range(trajectory.states.shape[1]) if row is None else [row]
-    *_, last = shown = frames(trajectory, rows)
-    texts = [_encodable(readable(trajectory.texts[row]), stream) for row in rows]
+    texts = trajectory.texts
+    rows = range(len(texts)) if row is None else [row]
+    texts = [_encodable(readable(texts[row]), stream) for row in rows]
     if not plain and stream.isatty() and os.environ.get("TERM") != "dumb":
+        *_, last = shown = frames(trajectory, rows)
         _animate(shown, stream, seconds)
         final_marks = ["".join(GIVEN if mark == GIVEN else SETTLED for mark in marks) for marks in last.marks]
         texts = list(map(_styled, texts, final_marks))
