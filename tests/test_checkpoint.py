@@ -328,9 +328,7 @@ def test_what_is_not_a_state_is_refused(tmp_path):
         read_state(tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"cannot read .*nowhere"):
         read_state(tmp_path / "nowhere.train.pt")
-    with pytest.raises(
-        ValueError, match=r"old\.train\.pt was written by another version .* has no clock, curve, ema"
-    ):
+    with pytest.raises(ValueError, match=r"old\.train\.pt was written by another version .* has no clock, curve, ema"):
         read_state(tmp_path / "old.train.pt")
 
 

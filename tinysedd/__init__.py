@@ -4,10 +4,10 @@ Names are imported when they are first used, so `tinysedd --help` does not wait 
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from tinysedd.checkpoint import load, register, save
     from tinysedd.checks import check
     from tinysedd.corpus import Alphabet, Corpus
@@ -61,13 +61,19 @@ _HOME = {
     "worlds": ["Fables", "Words"],
 }
 
-try:
-    __version__ = version("tinysedd")
-except PackageNotFoundError:  # a checkout that is on the path without being installed
-    __version__ = "0+unknown"
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tinysedd")
+    except PackageNotFoundError:  # a checkout that is on the path without being installed
+        return "0+unknown"
 
 
 def __getattr__(name: str):
+    if name == "__version__":
+        return _version()
     for module, names in _HOME.items():
         if name in names:
             globals()[name] = value = getattr(import_module(f"tinysedd.{module}"), name)

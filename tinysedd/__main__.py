@@ -15,8 +15,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tinysedd import __version__
-
 TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus fables --minutes 5
   tinysedd train --corpus my_poems.txt --minutes 2 --out poems.pt
@@ -44,6 +42,8 @@ class Usage(ValueError):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
+    from tinysedd import __version__
+
     top = argparse.ArgumentParser(prog="tinysedd", description="Text diffusion by score entropy.")
     top.add_argument("--version", action="version", version=f"tinysedd {__version__}")
     commands = top.add_subparsers(dest="command", required=True)
@@ -130,7 +130,7 @@ def train(given: dict[str, Any], command: str) -> None:
     if device != "cpu" and args.bfloat16 is False:
         raise Usage("--no-bfloat16 has no effect on a GPU, which always trains with bfloat16")
 
-    from tinysedd import fit, save
+    from tinysedd import Absorbing, fit, save
     from tinysedd.checkpoint import is_checkpoint, notes, save_state
     from tinysedd.fast.objective import fast_loss
     from tinysedd.files import check_output, claim
@@ -138,10 +138,12 @@ def train(given: dict[str, Any], command: str) -> None:
     training, run, model, corpus, text, resume = (_resumed if args.resume else _new)(args, given, command)
     if args.resume and "out" not in given:
         args.out = args.resume.with_suffix("")
-    out, state_file = args.out, args.out.with_name(f"{args.out.name}.train")
+    out, state_file = args.out, Path(f"{args.out}.train")
     finished = is_checkpoint(out) and not notes(out).get("unfinished")  # a stopped training must not replace it
     check_output(out, [text, args.start, args.resume], args.force, ours=is_checkpoint(out))
     check_output(state_file, [text, args.start], force=True)
+    if run["reference"] and not isinstance(model.process, Absorbing):
+        raise Usage("--reference works with --process absorbing only")
     with _usage():
         loss = fast_loss(corpus, run["late"], run["reference"])
     own = args.resume is not None and state_file.exists() and state_file.samefile(args.resume)

@@ -6,6 +6,7 @@ number that looks right. They take microseconds, so they are always on.
 
 import math
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import torch
@@ -66,10 +67,10 @@ def check_alphabet(alphabet: "Alphabet | None", process: "Process", other: "Alph
         raise ValueError(f"two alphabets that should be the same differ: {mine} and {theirs}")
 
 
-def check_at_least(least: int, **numbers: object) -> None:
+def check_at_least(least: int, **numbers: int) -> None:
     """ValueError names a number that is not an integer of at least this size."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        if isinstance(number, bool) or not isinstance(number, Integral) or number < least:
             raise ValueError(f"{name} must be an integer of at least {least}, not {number!r}")
 
 
@@ -77,8 +78,8 @@ def check_between(low: float, high: float, **numbers: float) -> None:
     """ValueError names a number that is not strictly between these two; nan is not."""
     allowed = f"a finite number above {low}" if high == math.inf else f"between {low} and {high}"
     for name, number in numbers.items():
-        if not low < number < high:
-            raise ValueError(f"{name} must be {allowed}, not {number}")
+        if not isinstance(number, Real) or not low < number < high:
+            raise ValueError(f"{name} must be {allowed}, not {number!r}")
 
 
 def check_no_nan(bound: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-import matplotlib
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from tinysedd.sampling import Trajectory
+from tinysedd.show import fonts
 from tinysedd.show.frames import (
     CHANGED,
     COLUMNS,
@@ -129,7 +129,21 @@ def _alt(trajectory: Trajectory) -> str:
 
 @cache
 def _font(size: int, style: str = "") -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSansMono{style}.ttf", size)
+    return ImageFont.truetype(f"{fonts.MONO}{style}.ttf", size)
+
+
+@cache
+def _font_of(c: str, size: int, style: str, width: int) -> tuple[ImageFont.FreeTypeFont, int]:
+    """A font that has this character, and how far to move it to center it in a cell of this width, in pixels."""
+    if ord(c) < 127:
+        return _font(size, style), 0
+    path, _ = fonts.find(c) or (f"{fonts.MONO}.ttf", "")
+    if path == f"{fonts.MONO}.ttf":
+        return _font(size, style), 0
+    font = ImageFont.truetype(path, size)
+    if font.getlength(c) > width:  # a wide one, such as a Chinese character
+        font = ImageFont.truetype(path, max(int(size * width / font.getlength(c)), 1))
+    return font, round((width - font.getlength(c)) / 2)
 
 
 def _draw(shown: list[Frame], legend: list[tuple[str, str]], legend_on_all: bool = True) -> list[Image.Image]:
@@ -138,6 +152,7 @@ def _draw(shown: list[Frame], legend: list[tuple[str, str]], legend_on_all: bool
     Long texts are wrapped; short ones are set side by side. Without `legend_on_all` only the last image has a legend.
     """
     big, small = Pen(28), Pen(22)
+    fonts.drawable("".join(text for frame in shown for text in frame.texts))  # one warning for all frames
     count, length = len(shown[0].texts), len(shown[0].texts[0])
     across = max((COLUMNS + GAP) // (length + GAP), 1)
     lines = -(-length // COLUMNS)
@@ -178,6 +193,7 @@ class Pen:
     def write(self, draw: ImageDraw.ImageDraw, left: int, top: int, text: str, marks: str) -> None:
         """Write a text with its marks on one line. left, top: the corner of its first cell, in pixels."""
         base, middle, bottom = top + round(1.1 * self.size), top + self.height // 2, top + self.height - 3
+        text = fonts.drawable(text)
         for x, c, mark in zip(range(left, left + len(text) * self.width, self.width), text, marks):
             right = x + self.width - 1
             if mark == MASKED:
@@ -189,7 +205,8 @@ class Pen:
             if mark == GIVEN:
                 draw.line((x, base + 6, right, base + 6), BLUE, 3)
             style = {CHANGED: "-Bold", UNSETTLED: "-Oblique"}.get(mark, "")
-            draw.text((x, base), c, GRAY if mark == UNSETTLED else INK, _font(self.size, style), anchor="ls")
+            font, shift = _font_of(c, self.size, style, self.width)
+            draw.text((x + shift, base), c, GRAY if mark == UNSETTLED else INK, font, anchor="ls")
 
 
 def _colors() -> list[int]:

@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from tinysedd.corpus import Alphabet
+from tinysedd.show.fonts import drawable, families
 from tinysedd.show.frames import COLUMNS, MASK, printable
 from tinysedd.train import Point
 
@@ -24,6 +26,7 @@ STYLE: dict = {"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left
                "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip
 SHORT = 16  # up to this length, a text gets wide columns
 DECADES = 6  # the largest range of the color scale, in powers of ten
+MOST_ROWS = 120  # of a heat map
 AROUND = 12  # characters shown on each side of a change in a long text
 WORD_BOX = (0.55, 0.36)  # width and height of a word in a ladder, in inches
 SPACE = "␣"
@@ -44,11 +47,16 @@ def heatmap(
     compare_to  other log-scores (L, S), drawn with the same colors beside the first (below, if the text is long)
     title       a title, or a pair of titles with `compare_to`
     Each column is a position and each row a state; the outlined cells spell the text. Long texts are wrapped. Hatched
-    cells have ratio 0, or no defined ratio because p(text) = 0.
+    cells have ratio 0, or no defined ratio because p(text) = 0. Of more than 120 states, only those of the text and
+    the 60 with the largest ratios are shown.
     """
     maps = [log10_ratios(scores) for scores in (log_score, compare_to) if scores is not None]
     titles = [title, None] if title is None or isinstance(title, str) else title
-    (L, S), (low, high, below) = maps[0].shape, color_limits(*maps)
+    rows = list(range(maps[0].shape[1]))
+    if len(rows) > MOST_ROWS:
+        best = np.nan_to_num(np.maximum.reduce(maps), nan=-np.inf, posinf=-np.inf).max(0).argsort()[-MOST_ROWS // 2 :]
+        rows = sorted({*best.tolist(), *x.tolist()})
+    (L, S), (low, high, below) = (len(x), len(rows)), color_limits(*maps)
     starts = range(0, L, COLUMNS)
     down, across = (1, len(maps)) if L <= SHORT else (len(maps) * len(starts), 1)
     width = max(0.5 * across * L + 2.4, 4.5) if L <= SHORT else 8.5
@@ -59,12 +67,13 @@ def heatmap(
         meshes = []
         for ax, (m, title, start) in zip(axes.flat, panels):
             part = slice(start, start + COLUMNS)
-            meshes.append(_panel(ax, m[part], x[part].tolist(), alphabet, start, low, high))
+            meshes.append(_panel(ax, m[part][:, rows], x[part].tolist(), alphabet, rows, start, low, high))
             ax.set_title(title if title and start == 0 else "")
         fig.colorbar(meshes[0], ax=axes, label="log10 of p(neighbor) / p(text)", pad=0.02, aspect=30,
                      extend="min" if below else "neither", ticks=range(low, high + 1))  # fmt: skip
         outlined = Patch(facecolor="none", edgecolor="black", label="the text itself: ratio 1")
-        frozen = bool(len(alphabet) < S and (x < len(alphabet)).any())  # visible characters, which never change
+        has_mask, visible = len(alphabet) < maps[0].shape[1], x < len(alphabet)
+        frozen = bool(has_mask and visible.any())  # visible characters, which never change
         undefined = any((np.isnan(m) | (m == np.inf)).any() for m in maps)
         zero = f"ratio 0 (log10 is −inf){', or a jump that never happens' * frozen}{', or p(text) = 0' * undefined}"
         hatched = Patch(facecolor="white", edgecolor="#bbb", hatch="/////", label=zero)
@@ -73,16 +82,18 @@ def heatmap(
     return _close(fig)
 
 
-def _panel(ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, start: int, low: int, high: int) -> QuadMesh:
-    """Draw a part (columns, S) of a heat map. start: the position in the text of its first column."""
+def _panel(
+    ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, states: list[int], start: int, low: int, high: int
+) -> QuadMesh:
+    """Draw a part (columns, S) of a heat map. states: what its S rows are. start: the position of its first column."""
     columns, S = m.shape
     mesh = ax.pcolormesh(np.ma.array(m, mask=~(m > -np.inf)).T, cmap="cividis", vmin=low, vmax=high)
     ax.patch.set(hatch="/////", edgecolor="#bbb")
     for color, width in [("white", 2.2), ("black", 1.0)]:
-        for i, state in enumerate(x):
-            ax.add_patch(Rectangle((i, state), 1, 1, fill=False, edgecolor=color, linewidth=width, clip_on=False))
+        for i, row in enumerate(map(states.index, x)):
+            ax.add_patch(Rectangle((i, row), 1, 1, fill=False, edgecolor=color, linewidth=width, clip_on=False))
     indent = ["", "  " if S > 40 else ""]  # where rows are narrow, every other label is further out
-    rows = state_labels(range(S), alphabet, SPACE)
+    rows = state_labels(states, alphabet, SPACE)
     ax.set_yticks(np.arange(S) + 0.5, [c + indent[i % 2] for i, c in enumerate(rows)])
     ax.set_xticks(np.arange(columns) + 0.5, state_labels(x, alphabet))
     tenth = [i for i in range(columns) if columns > SHORT and (start + i) % 10 == 0]
@@ -95,7 +106,8 @@ def _panel(ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, start: int
         label.set(family="monospace", size=8 if columns > SHORT or S > 27 else 9)
     for label in ax.get_xticklabels():
         label.set_verticalalignment("baseline")
-    ax.set(xlim=(0, columns), ylim=(S, 0), ylabel="new character")
+    some = f" ({S} of {len(alphabet)})" if max(states) >= S else ""
+    ax.set(xlim=(0, columns), ylim=(S, 0), ylabel=f"new character{some}")
     return mesh
 
 
@@ -114,8 +126,8 @@ def color_limits(*maps: np.ndarray) -> tuple[int, int, bool]:
 
 def state_labels(states: Iterable[int], alphabet: Alphabet, space: str = " ") -> list[str]:
     """One printable character per state; the mask is a dot. space: how to show a space."""
-    labels = [space if c == " " else printable(c) for c in alphabet.characters] + [MASK]
-    return [labels[state] for state in states]
+    shown = alphabet.characters + MASK
+    return list(drawable("".join(space if shown[state] == " " else printable(shown[state]) for state in states)))
 
 
 def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, title: str | None = None) -> Figure:
@@ -186,7 +198,8 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
         for i, (word, (x, y)) in enumerate(zip(words, position)):
             color, weight = (COLORS[1], "bold") if i in path else ("#999999", "normal")
             box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": color}
-            ax.text(x, y, word, ha="center", va="center", family="monospace", weight=weight, bbox=box, zorder=3)
+            style = {"ha": "center", "va": "center", "family": "monospace", "weight": weight, "zorder": 3}
+            ax.text(x, y, drawable(word), bbox=box, **style)
             if i in path:
                 steps = ",".join(str(step) for step, node in enumerate(path) if node == i)
                 disc = {"boxstyle": "circle,pad=0.15", "color": COLORS[1]}
@@ -272,6 +285,12 @@ def curve(
 
 
 def _close(fig: Figure) -> Figure:
-    """The figure, closed in pyplot, so that a notebook does not display it a second time at the end of the cell."""
+    """The figure, closed in pyplot, so that a notebook does not display it a second time at the end of the cell.
+
+    A text with characters that its font lacks gets the fonts that have them.
+    """
+    for text in fig.findobj(Text):
+        if not text.get_text().isascii():
+            text.set_family([*text.get_family(), *families(text.get_text())])
     plt.close(fig)
     return fig
