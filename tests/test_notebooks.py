@@ -8,6 +8,7 @@ each log-score is changed by 2e-4, about the largest difference seen between ins
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
+OFFLINE = {"PYTHONPATH": str(ROOT / "tests" / "offline")}
 EXCLUDED = {".ipynb_checkpoints", "exercises"}  # exercises raise on purpose: see test_exercises.py
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").rglob("*.ipynb") if not EXCLUDED & set(p.parts))
 NAMES = [str(path.relative_to(ROOT / "notebooks")) for path in NOTEBOOKS]
@@ -44,13 +46,24 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["create_connection(('198.51.100.1', 80), 1)", "getaddrinfo('example.org', 80)", "gethostbyname('example.org')"],
+)
+def test_offline_means_offline(call):
+    command = [sys.executable, "-c", f"import socket; socket.{call}"]
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | OFFLINE)
+    assert run.returncode == 1 and "OSError: offline: no " in run.stderr
+
+
 @pytest.mark.slow
 @every_notebook
 def test_it_runs_and_its_checked_outputs_are_fresh(path):
-    """The timeout is for a cell that hangs; a slow or busy machine must not fail."""
+    """With all sockets closed but those to this machine. A slow or busy machine must not fail, so the timeout is only
+    for a cell that hangs."""
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, str(path)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | OFFLINE)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
 
 

@@ -64,17 +64,21 @@ def untrained(length: int = 64, process=None, world=None) -> FastTransformer:
 def folder(tmp_path, monkeypatch):
     """A folder to work in, with a text, a model and things that are neither."""
     monkeypatch.chdir(tmp_path)
+    fill_folder()
+    return tmp_path
+
+
+def fill_folder() -> None:
     Path("mine.txt").write_text(TEXT)
     Path("short.txt").write_text("too short")
     Path("empty.txt").write_text("")
     Path("latin.txt").write_bytes("größer".encode("latin-1") * 500)
     Path("one.txt").write_text("one line\n")
     Path("poem.gif").write_text("not ours")
-    Path("folder").mkdir()
+    Path("folder").mkdir(exist_ok=True)
     torch.manual_seed(0)
     save(untrained(), "model.pt", corpus="fables")
     save(untrained(3, world=Words()), "words.pt", corpus="words")
-    return tmp_path
 
 
 def files() -> dict[str, str]:

@@ -157,6 +157,16 @@ def small(values: dict, path: Path, quick: bool) -> None:
         axes[0, 0].legend(loc="lower center")
 
 
+def fuzz(values: dict, path: Path, quick: bool) -> None:
+    """How the cases of each kind ended, on a logarithmic scale."""
+    ends = [(f"{name}: {end}", count) for name, part in values.items() for end, count in sorted(part["ends"].items())]
+    with _page(path, "Random commands, calls and damaged files", quick, height=1 + 0.4 * len(ends)) as axes:
+        labels, counts = zip(*reversed(ends))
+        colors = ["#D55E00" if label.endswith("failed") else "#0072B2" for label in labels]
+        axes[0, 0].bar_label(axes[0, 0].barh(labels, counts, color=colors), padding=3)
+        axes[0, 0].set(xscale="log", xlabel="cases")
+
+
 def growth(values: dict, path: Path, quick: bool) -> None:
     """Log-log plots of the time and memory of a step against each size, with their fits."""
     count = len(values["series"])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the tinysedd of this checkout, installed or not
 
+import fuzz
 import growth
 import likelihood
 import plots
@@ -49,11 +50,12 @@ PARTS = {
     "worlds": Part(worlds.measure, worlds.rows, plots.worlds),
     "small": Part(small.measure, small.rows, plots.small),
     "growth": Part(growth.measure, growth.rows, plots.growth),
+    "fuzz": Part(fuzz.measure, fuzz.rows, plots.fuzz),
     "quality": Part(quality.measure, quality.rows, plots.quality, needs_text=True),
     "tune": Part(likelihood.tune, likelihood.tune_rows, plots.tune, needs_text=True),
 }
 MIN_CHARACTERS = 100_000  # the last tenth of the text is then more than 100 validation blocks
-DEFAULT_PARTS = [name for name in PARTS if name not in ("quality", "tune")]
+DEFAULT_PARTS = [name for name in PARTS if name not in ("fuzz", "quality", "tune")]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = top.add_argument
-    add("parts", nargs="*", help=f"some of {', '.join(PARTS)} (default: all except quality and tune)")
+    add("parts", nargs="*", help=f"some of {', '.join(PARTS)} (default: all except fuzz, quality and tune)")
     add("--text", type=Path, help="UTF-8 text file for likelihood, quality and tune; its last tenth is held out")
     add("--seeds", type=int, help="repetitions, each with its own seed (default: 3; with --quick 1)")
     add("--out", type=Path, default=Path("benchmarks"), help="results folder (default: benchmarks)")
