@@ -14,9 +14,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,16 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@cache
+def checkpoints() -> dict[str, bytes]:
+    """Untrained models of fables and of words."""
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as place:
+        save(untrained(), f"{place}/model.pt", corpus="fables")
+        save(untrained(3, world=Words()), f"{place}/words.pt", corpus="words")
+        return {path.name: path.read_bytes() for path in Path(place).iterdir()}
+
+
 def fill_folder() -> None:
     Path("mine.txt").write_text(TEXT)
     Path("short.txt").write_text("too short")
@@ -76,9 +88,8 @@ def fill_folder() -> None:
     Path("one.txt").write_text("one line\n")
     Path("poem.gif").write_text("not ours")
     Path("folder").mkdir(exist_ok=True)
-    torch.manual_seed(0)
-    save(untrained(), "model.pt", corpus="fables")
-    save(untrained(3, world=Words()), "words.pt", corpus="words")
+    for name, content in checkpoints().items():
+        Path(name).write_bytes(content)
 
 
 def files() -> dict[str, str]:
@@ -959,6 +970,7 @@ def check_command(words: list[str], kept: set[str]) -> int:
     return code
 
 
+@pytest.mark.slow
 def test_random_commands_end_well(folder):
     kept = set(files())
 

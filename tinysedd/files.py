@@ -55,7 +55,7 @@ def read_text(name: str | Path) -> str:
         raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is a text file or one of {KNOWN}") from None
     except ValueError:  # a null character
         raise ValueError(
-            f"no file can have the name {str(name)!r}; a corpus is a text file or one of {KNOWN}"
+            f"{str(name)!r} is no name for a file; a corpus is a text file or one of {KNOWN}"
         ) from None
 
 
