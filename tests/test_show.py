@@ -327,6 +327,15 @@ def test_pictures_have_all_frames_and_hold_the_last(tmp_path, extension):
     assert durations == [60] * 64 + [2000]
 
 
+def test_printing_many_texts_decodes_each_once(monkeypatch):
+    """2,000 texts once took half a minute: each was decoded 2,000 times."""
+    texts, decoded = [f"{i:04}" for i in range(2000)], []
+    trajectory, decode = by_hand(texts), Alphabet.decode
+    monkeypatch.setattr(Alphabet, "decode", lambda self, ids: decoded.append(1) or decode(self, ids))
+    show.play(trajectory, file=(out := io.StringIO()))
+    assert out.getvalue().split() == texts and len(decoded) == 2000
+
+
 def test_png_and_gif_show_the_same_frames_and_the_still_picture_is_the_last(tmp_path):
     trajectory = by_hand(["ab##"], ["abc#"], ["abcd"], given=PROMPT)
     paths = [show.save(trajectory, tmp_path / name) for name in ("x.gif", "x.png")]
