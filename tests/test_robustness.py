@@ -3,6 +3,7 @@ lost. The same with random commands, damaged files, full disks, signals and kill
 """
 
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -611,12 +612,23 @@ def test_a_hostile_or_foreign_state_is_refused(folder):
     state = stopped_training()
     Path("bad.train").write_bytes(Path("new.pt.train").read_bytes())
     raw = torch.load("bad.train", weights_only=True)
+    other_sizes = copy.deepcopy(raw["optimizers"])
+    other_sizes[0]["state"][0]["exp_avg"] = torch.zeros(3, 3)
     for parts, message in (
         ({"ema": ...}, "no ema"),
         ({"training": raw["training"] | {"lr": -1.0}}, "lr must be"),
         ({"training": raw["training"] | {"new": 1}}, "unexpected keyword"),
         ({"notes": "a poem"}, "notes of bad.train are damaged"),
         ({"notes": {}}, "`tinysedd train` did not make it"),
+        ({"notes": raw["notes"] | {"corpus": 5, "folder": None}}, "does not say its corpus, folder"),
+        ({"optimizers": raw["optimizers"][:1]}, "cannot continue bad.train"),
+        ({"optimizers": [{}, {}]}, "cannot continue bad.train"),
+        ({"optimizers": other_sizes}, "what an optimizer remembers has other sizes"),
+        ({"ema": {}}, "cannot continue bad.train"),
+        ({"rng": torch.zeros(3)}, "cannot continue bad.train"),
+        ({"curve": [{"nonsense": 1}]}, "cannot continue bad.train"),
+        ({"step": "ten"}, "cannot continue bad.train"),
+        ({"losses": None}, "cannot continue bad.train"),
         ({"model": {}}, "cannot load"),
         ({"config": raw["config"] | {"width": 10**6}}, "cannot load"),
     ):

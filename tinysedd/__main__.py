@@ -254,11 +254,10 @@ def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
 
     state = read_state(args.resume)
     run = state["notes"]
-    missing = {"corpus", "lines", "length", "late", "reference"} - run.keys()
+    known = {"corpus": str, "lines": bool, "length": int | None, "late": float | int, "reference": int, "folder": str}
+    missing = [name for name, kind in known.items() if name not in run or not isinstance(run[name], kind)]
     if missing:
-        raise ValueError(
-            f"{args.resume} does not say its {', '.join(sorted(missing))}: `tinysedd train` did not make it"
-        )
+        raise ValueError(f"{args.resume} does not say its {', '.join(missing)}: `tinysedd train` did not make it")
     changed: dict[str, Any] = {"lr": args.lr} if "lr" in given else {}
     if args.steps is not None or args.minutes is not None:
         changed |= {"steps": args.steps, "minutes": args.minutes}
@@ -272,7 +271,7 @@ def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
     if "corpus" in given:
         text = args.corpus
     elif text not in WORLDS and text != "shakespeare":
-        text = os.path.join(run.get("folder", ""), text)
+        text = os.path.join(run["folder"], text)
         if not Path(text).is_file():
             raise ValueError(f"the text {text} is not there any more: say where it is now with --corpus")
     model = build(state)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from tinysedd import __version__
 from tinysedd.corpus import Alphabet
@@ -24,7 +25,7 @@ from tinysedd.files import write_atomically
 from tinysedd.model import Config, Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Uniform
-from tinysedd.train import Training
+from tinysedd.train import Point, Training, make_optimizers
 
 FOLDER = Path(__file__).parent / "checkpoints"
 SHIPPED = ("fables", "fables-uniform", "shakespeare")
@@ -105,14 +106,30 @@ def read_state(path: Path | str) -> dict:
             f"{path} was written by another version of tinysedd, which this one cannot continue: it has no "
             f"{', '.join(sorted(missing))}"
         )
-    _build(state, "model", path)
+    model = _build(state, "model", path)
     try:
-        Training(**state["training"])
-    except (TypeError, ValueError) as error:
+        _try_to_continue(model, state)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise ValueError(f"cannot continue {path}: {_readable(error)}") from None
     if not isinstance(state["notes"], dict):
         raise ValueError(f"the notes of {path} are damaged")
     return state
+
+
+def _try_to_continue(model: Transformer, state: dict) -> None:
+    """Read all of a state as `fit` does, into things that are thrown away. Raises whatever goes wrong."""
+    optimizers = make_optimizers(model, Training(**state["training"]))
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+        for weight, own in optimizer.state.items():
+            if any(isinstance(part, Tensor) and part.ndim and part.shape != weight.shape for part in own.values()):
+                raise ValueError("what an optimizer remembers has other sizes than the weights")
+    AveragedModel(model).load_state_dict(state["ema"])
+    torch.Generator().set_state(state["rng"])
+    for point in state["curve"]:
+        Point(**point)
+    if not all(isinstance(n, int | float) for n in (*state["losses"], state["step"], state["seconds"], state["clock"])):
+        raise ValueError("its times and losses are not all numbers")
 
 
 def is_checkpoint(path: Path | str) -> bool:

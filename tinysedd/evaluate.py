@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from tinysedd.guard import deviation
 from tinysedd.model import Transformer
 from tinysedd.objective import Bound, likelihood_bound
 from tinysedd.process import Process, Score
@@ -33,8 +34,7 @@ class Gap:
     @property
     def standard_error(self) -> float:
         """Of `relative`, paired over texts; nan for a single text."""
-        std = float(self._per_text.std()) if len(self._per_text) > 1 else math.nan
-        return std / math.sqrt(len(self._per_text))
+        return deviation(self._per_text) / math.sqrt(len(self._per_text))
 
     @property
     def _per_text(self) -> Tensor:

@@ -54,9 +54,7 @@ def read_text(name: str | Path) -> str:
     except OSError as error:
         raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is a text file or one of {KNOWN}") from None
     except ValueError:  # a null character
-        raise ValueError(
-            f"{str(name)!r} is no name for a file; a corpus is a text file or one of {KNOWN}"
-        ) from None
+        raise ValueError(f"{str(name)!r} is no name for a file; a corpus is a text file or one of {KNOWN}") from None
 
 
 def fingerprint(name: str | Path) -> str | None:

@@ -91,6 +91,17 @@ def check_no_nan(bound: Tensor) -> Tensor:
     return bound
 
 
+def check_probabilities(total: Tensor) -> None:
+    """ValueError unless all sums of unnormalized probabilities are above 0."""
+    if not (total > 0).all():
+        raise ValueError("probabilities are nan or all 0: are all scores numbers, and was the model trained?")
+
+
+def deviation(values: Tensor) -> float:
+    """The standard deviation of values (M,); nan, and no warning, for a single one."""
+    return float(values.std()) if len(values) > 1 else math.nan
+
+
 def check_seed(seed: int) -> None:
     """ValueError unless a torch.Generator takes this seed."""
     check_at_least(0, seed=seed)

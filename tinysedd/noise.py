@@ -18,12 +18,15 @@ class Schedule(Protocol):
 
     def total(self, t: Tensor | float) -> Tensor:
         """Total noise sigma(t), same shape as t. It must increase with t."""
+        ...
 
     def rate(self, t: Tensor | float) -> Tensor:
         """Noise rate d sigma / dt at time t, same shape as t."""
+        ...
 
     def time(self, sigma: Tensor | float) -> Tensor:
         """The time at which the total noise is sigma: the inverse of `total`."""
+        ...
 
 
 @dataclass(frozen=True)

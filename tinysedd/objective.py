@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from tinysedd.guard import call, check_at_least, check_no_nan, check_one_of, check_texts
+from tinysedd.guard import call, check_at_least, check_no_nan, check_one_of, check_texts, deviation
 from tinysedd.process import Process, Score
 
 
@@ -52,8 +52,7 @@ class Bound:
     @property
     def standard_error(self) -> float:
         """Standard error of nats_per_char, over texts and noise; nan for a single text."""
-        std = float(self.per_text.std()) if len(self.per_text) > 1 else math.nan
-        return std / math.sqrt(len(self.per_text)) / self.length
+        return deviation(self.per_text) / math.sqrt(len(self.per_text)) / self.length
 
     @property
     def bits_per_char(self) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from tinysedd.guard import check_at_least, per_text
+from tinysedd.guard import check_at_least, check_probabilities, per_text
 from tinysedd.noise import LogLinear, Schedule
 
 # A score function: states x (B, L), total noise sigma (B,) -> log p_sigma(x with x_i := y) - log p_sigma(x), (B, L, S);
@@ -178,8 +178,7 @@ def sample_categorical(p: Tensor, generator: Generator | None = None) -> Tensor:
     numbers are too coarse for rare states and quietly lower the temperature (Zheng et al., 2409.02908, section 4).
     ValueError if probabilities are nan or all 0."""
     cdf = p.double().cumsum(-1)
-    if not (cdf[..., -1] > 0).all():
-        raise ValueError("probabilities are nan or all 0: are all scores numbers, and was the model trained?")
+    check_probabilities(cdf[..., -1])
     u = torch.rand(p.shape[:-1], dtype=torch.float64, generator=generator).to(p.device)[..., None] * cdf[..., -1:]
     return torch.searchsorted(cdf, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
 

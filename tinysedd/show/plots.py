@@ -291,6 +291,6 @@ def _close(fig: Figure) -> Figure:
     """
     for text in fig.findobj(Text):
         if not text.get_text().isascii():
-            text.set_family([*text.get_family(), *families(text.get_text())])
+            text.set_fontfamily([*text.get_fontfamily(), *families(text.get_text())])
     plt.close(fig)
     return fig
