@@ -186,3 +186,15 @@ def test_a_bad_file_ends_in_one_sentence_and_exit_code_1(tmp_path, monkeypatch, 
         path.write_bytes(content)
     error = run(str(path), monkeypatch, as_module)
     assert error.startswith("minimal: ") and message in error and "\n" not in error
+
+
+def test_ctrl_c_ends_quietly(monkeypatch):
+    def pressed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinysedd.worlds.Fables.sample", pressed)
+    monkeypatch.setattr(sys, "argv", ["minimal.py"])
+    monkeypatch.delitem(sys.modules, "tinysedd.minimal")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("tinysedd.minimal", run_name="__main__")
+    assert ended.value.code == 130

@@ -65,8 +65,7 @@ def sample(score, count: int, length: int, mask: int, steps: int, rng: Generator
     s_y (e^(sigma - sigma') - 1), which is exact for a single mask; in the last step, to 0, these sum to 1."""
     x, sigmas = torch.full((count, length), mask), total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
     for sigma, less in zip(sigmas[:-1], sigmas[1:]):
-        s = score(x, sigma.float().expand(count))[..., :mask].double().exp()
-        p = s * torch.expm1(sigma - less)  # (B, L, N)
+        p = score(x, sigma.float().expand(count))[..., :mask].double().exp() * torch.expm1(sigma - less)  # (B, L, N)
         stay = (1 - p.sum(-1, keepdim=True)).clamp(min=0) * (less > 0)
         y = torch.cat([p, stay], -1).flatten(0, 1).multinomial(1, generator=rng).view(count, length)
         x = torch.where(x == mask, y, x)
@@ -106,5 +105,6 @@ def main(path: str | None = None, seconds: float = 100.0) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1] if len(sys.argv) > 1 else None)
-    except (OSError, ValueError) as error:
-        sys.exit(f"minimal: cannot learn {sys.argv[1]}: {getattr(error, 'strerror', None) or error}")
+    except (OSError, ValueError, KeyboardInterrupt) as error:
+        why = getattr(error, "strerror", None) or error
+        sys.exit(130 if isinstance(error, KeyboardInterrupt) else f"minimal: cannot learn {sys.argv[1]}: {why}")
