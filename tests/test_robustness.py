@@ -134,6 +134,8 @@ BAD_COMMANDS = [
     *[(f"train --ema-decay {wrong}", 2, "ema_decay must be at least 0 and below") for wrong in ("1", "2", "-1", "nan")],
     ("train --seed 100000000000000000000", 2, "seed must be below"),
     ("train --heads 5", 2, "multiple"),
+    *[(f"sample --{name}=--", 2, "--") for name in ("device", "steps", "sampler", "seed")],
+    ("train --process=--", 2, "--"),
     # options that would have no effect
     ("train --steps 5 --minutes 1", 2, "not both"),
     ("train --resume x.train --width 8 --late 2", 2, "--late, --width cannot be used with --resume"),
