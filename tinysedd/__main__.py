@@ -133,15 +133,16 @@ def train(given: dict[str, Any], command: str) -> None:
     from tinysedd import Absorbing, fit, save
     from tinysedd.checkpoint import is_checkpoint, notes, save_state
     from tinysedd.fast.objective import fast_loss
-    from tinysedd.files import check_output, claim
+    from tinysedd.files import check_output, claim, file_of
 
     training, run, model, corpus, text, resume = (_resumed if args.resume else _new)(args, given, command)
     if args.resume and "out" not in given:
         args.out = args.resume.with_suffix("")
     out, state_file = args.out, Path(f"{args.out}.train")
     finished = is_checkpoint(out) and not notes(out).get("unfinished")  # a stopped training must not replace it
-    check_output(out, [text, args.start, args.resume], args.force, ours=is_checkpoint(out))
-    check_output(state_file, [text, args.start], force=True)
+    read = [file_of(text), args.start]
+    check_output(out, [*read, args.resume], args.force, ours=is_checkpoint(out))
+    check_output(state_file, read, force=True)
     if run["reference"] and not isinstance(model.process, Absorbing):
         raise Usage("--reference works with --process absorbing only")
     with _usage():

@@ -40,12 +40,10 @@ def load_corpus(
 def read_text(name: str | Path) -> str:
     """The text of "shakespeare" or of a UTF-8 file, with any line ending read as a newline. ValueError as in
     `load_corpus`."""
-    path = Path(name)
+    path = file_of(name)
     if name == SHAKESPEARE.stem:
         check_unambiguous(str(name))
-        folders = (Path.cwd(), Path(__file__).parents[1])
-        path = next((folder / SHAKESPEARE for folder in folders if (folder / SHAKESPEARE).exists()), None)
-        if path is None:
+        if not path.exists():
             raise ValueError(f"there is no {SHAKESPEARE} yet: make it with  python data/prepare.py")
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -55,6 +53,14 @@ def read_text(name: str | Path) -> str:
         raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is a text file or one of {KNOWN}") from None
     except ValueError:  # a null character
         raise ValueError(f"{str(name)!r} is no name for a file; a corpus is a text file or one of {KNOWN}") from None
+
+
+def file_of(name: str | Path) -> Path:
+    """Where the text of "shakespeare" or of a file is, whether it exists or not."""
+    if name != SHAKESPEARE.stem:
+        return Path(name)
+    places = [folder / SHAKESPEARE for folder in (Path.cwd(), Path(__file__).parents[1])]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def fingerprint(name: str | Path) -> str | None:
