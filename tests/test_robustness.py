@@ -251,6 +251,13 @@ def test_the_state_of_another_training_is_not_touched(folder):
     assert not Path("new.pt.train").exists()
 
 
+def test_the_plays_are_a_corpus_too(folder):
+    Path("data").mkdir()
+    Path("data/shakespeare.txt").write_text(TEXT)
+    code, _, error = run("train --corpus shakespeare --out data/shakespeare.txt --force")
+    assert code == 1 and "also read from" in error and Path("data/shakespeare.txt").read_text() == TEXT
+
+
 def test_a_corpus_is_never_taken_for_a_state(folder):
     Path("m.pt.train").write_text(TEXT)
     code, _, error = run(f"train --corpus m.pt.train {SMALL} --steps 2 --length 8 --out m.pt --force")
