@@ -4,6 +4,7 @@ lost. The same with random commands, damaged files, full disks, signals and kill
 
 import contextlib
 import copy
+import enum
 import hashlib
 import io
 import json
@@ -36,16 +37,20 @@ from tinysedd import (
     Fables,
     LogLinear,
     Training,
+    Trajectory,
     Transformer,
     Uniform,
     Words,
+    checkpoint,
     fit,
     likelihood_bound,
     load,
     load_corpus,
+    register,
     sample,
     save,
     score_entropy_loss,
+    train,
 )
 from tinysedd.__main__ import main
 from tinysedd.checkpoint import is_checkpoint, notes, read_state
@@ -190,7 +195,11 @@ BAD_COMMANDS = [
     ("train --corpus words --out ''", 1, "is a folder"),
     ("train --corpus words --out /dev/null", 1, "not a regular file"),
     ("train --corpus words --out /dev/null --force", 1, "not a regular file"),
-    ("train --corpus words --out fables", 2, "add .pt"),
+    ("train --corpus words --out fables", 2, "like fables.pt"),
+    ("train --corpus words --out words", 2, "like words.pt"),
+    ("train --neighbors 0 --bigrams 77", 2, "--bigrams has no effect"),
+    ("sample --force", 2, "--force has no effect"),
+    ("evaluate --checkpoint words.pt --corpus ''", 1, "cannot read"),
     ("train --corpus mine.txt --out mine.txt", 1, "mine.txt is also read from"),
     ("train --corpus mine.txt --out mine.txt --force", 1, "mine.txt is also read from"),
     ("train --corpus mine.txt --out folder/../mine.txt --force", 1, "is also read from"),
@@ -242,13 +251,51 @@ def test_the_notes_file_of_an_older_checkpoint_is_not_touched(folder):
 
 def test_the_state_of_another_training_is_not_touched(folder):
     """Stopped, or still running: its state is there from the start."""
-    for content in (b"", b"a state"):
+    stopped_training("other.pt")
+    for content in (b"", Path("other.pt.train").read_bytes()):
         Path("new.pt.train").write_bytes(content)
         code, _, error = run(f"train --corpus words {SMALL} --steps 2 --out new.pt")
         assert code == 1 and "new.pt.train belongs to a training" in error and ("--resume" in error) == bool(content)
         assert Path("new.pt.train").read_bytes() == content and not Path("new.pt").exists()
     assert run(f"train --corpus words {SMALL} --steps 2 --out new.pt --force")[0] == 0
     assert not Path("new.pt.train").exists()
+
+
+@pytest.mark.parametrize("force", ["", "--force"])
+def test_what_only_has_the_name_of_a_state_is_never_touched(folder, force):
+    """A list of names, a model, and a link to a poem."""
+    Path("a.train").write_text("anna")
+    Path("b.train").write_bytes(Path("words.pt").read_bytes())
+    Path("c.train").symlink_to("mine.txt")
+    before = files()
+    for out in "abc":
+        code, _, error = run(f"train --corpus words {SMALL} --steps 2 --out {out} {force}")
+        assert code == 1 and "is in the way" in error and files() == before
+
+
+def test_a_foreign_checkpoint_and_a_write_protected_one_are_not_replaced(folder):
+    torch.save({"weights": {"a": torch.zeros(3)}, "epoch": 3}, "foreign.pt")
+    Path("words.pt").chmod(0o400)
+    before = files()
+    for out in ("foreign.pt", "words.pt"):
+        code, _, error = run(f"train --corpus words {SMALL} --steps 2 --out {out}")
+        assert code == 1 and "exists already" in error and files() == before
+
+
+def test_a_link_keeps_pointing_to_the_file_that_is_replaced(folder):
+    Path("link.pt").symlink_to("words.pt")
+    before = files()["words.pt"]
+    assert run(f"train --corpus words {SMALL} --steps 2 --out link.pt")[0] == 0
+    assert Path("link.pt").is_symlink() and files()["words.pt"] != before and "curve" in notes("words.pt")
+
+
+def test_damaged_notes_are_replaced_too(folder):
+    changed(notes="a poem").rename("words.pt")
+    assert run(f"train --corpus words {SMALL} --steps 2 --out words.pt")[0] == 0
+    save(untrained(), "odd.pt", unfinished=torch.zeros(3), corpus=["a.txt"])
+    code, _, error = run("evaluate --checkpoint odd.pt")
+    assert code == 1 and "does not say what it was trained on" in error
+    assert run(f"train --corpus words {SMALL} --steps 2 --out odd.pt")[0] == 0
 
 
 def test_the_plays_are_a_corpus_too(folder):
@@ -379,6 +426,8 @@ def test_alphabets_must_fit():
 @pytest.mark.parametrize("process", [Absorbing(5), Uniform(5)])
 def test_sigma_of_another_shape_is_refused_instead_of_broadcast(process):
     score, posterior = torch.zeros(4, 6, process.num_states), torch.zeros(4, 6, 5).log_softmax(-1)
+    with pytest.raises(ValueError, match="at least 0, and a number"):
+        process.perturb(X0, torch.tensor([1.0, math.nan, 1.0, 1.0]))
     for wrong in (torch.ones(4, 1), torch.ones(()), torch.ones(1), torch.ones(6)):
         for call in (
             lambda s: process.perturb(X0, s),
@@ -683,6 +732,7 @@ def test_resuming_from_another_folder_and_with_a_text_that_moved(folder, monkeyp
     assert code == 1 and "is not there any more: say where it is now with --corpus" in error
     assert run("train --resume moved.pt.train --corpus ../renamed.txt")[0] == 0
     assert notes("moved.pt")["curve"][-1]["step"] == 20 and "folder" not in notes("moved.pt")
+    assert run("evaluate --checkpoint moved.pt --json")[::2] == (0, "")  # it knows the new name
 
 
 def test_a_text_that_changed_is_noticed(folder):
@@ -690,10 +740,77 @@ def test_a_text_that_changed_is_noticed(folder):
     Path("mine.txt").write_text(TEXT + "0")
     before = files()
     code, _, error = run("train --resume new.pt.train")
-    assert code == 1 and "mine.txt has changed since the training began" in error and files() == before
+    assert code == 1 and "mine.txt is not the text that this training began with" in error and files() == before
     assert run("train --resume new.pt.train --force")[0] == 0
+    assert run("evaluate --checkpoint new.pt --json")[::2] == (0, "")
+    Path("mine.txt").write_text(TEXT + "1")
     code, _, error = run("evaluate --checkpoint new.pt --json")
     assert code == 0 and "note: mine.txt has changed" in error
+
+
+def test_a_state_that_is_done_becomes_its_checkpoint(folder, monkeypatch):
+    """The last write failed, or the process was killed just before it."""
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tinysedd, "save", full)
+        assert run(f"train --corpus words {SMALL} --steps 5 --out new.pt")[0] == 1
+    assert read_state("new.pt.train")["step"] == 5 and not Path("new.pt").exists()
+    code, _, error = run("train --resume new.pt.train")
+    assert code == 0 and "curve" in notes("new.pt") and not Path("new.pt.train").exists(), error
+
+
+def test_ctrl_c_in_the_last_validation_comes_too_late(folder, monkeypatch):
+    really, calls = train.validate, []
+
+    def validate(*args):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return really(*args)
+
+    monkeypatch.setattr(train, "validate", validate)
+    assert run(f"train --corpus words {SMALL} --steps 5 --out new.pt")[0] == 0
+    assert "curve" in notes("new.pt") and not Path("new.pt.train").exists()
+
+
+def test_a_sampler_of_ones_own_may_change_texts_in_place():
+    """The cache of the network's output keeps its own copy."""
+
+    def one_by_one(score, process, x, free, steps, generator=None, copy=False):
+        states = [x.clone()]
+        for i in range(x.shape[1]):
+            x = x.clone() if copy else x
+            p = process.denoise(score(x, torch.ones(len(x))), x, torch.ones(len(x)))
+            x[:, i] = p[:, i].argmax(-1)
+            states.append(x.clone())
+        return Trajectory(torch.stack(states), torch.linspace(1, 0, len(states)), ~free, len(states) - 1)
+
+    def copied(*args):
+        return one_by_one(*args, copy=True)
+
+    model = load("fables")
+    first, second = (sample(model, model.process, sampler=sampler) for sampler in (one_by_one, copied))
+    assert first.texts == second.texts and first.calls == second.calls == 64
+
+
+def test_buffers_of_whole_numbers_and_enums_come_back(tmp_path, monkeypatch):
+    class Kind(enum.IntEnum):
+        SOFT = 3
+
+    class WithTable(Transformer):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.register_buffer("table", torch.arange(5000))
+
+    monkeypatch.setattr(checkpoint, "_KINDS", dict(checkpoint._KINDS))
+    register(WithTable)
+    model = WithTable(Absorbing(5), Config(1, 2, 16), None, 6)
+    save(model, tmp_path / "model.pt", kind_of_run=Kind.SOFT, counts={Kind.SOFT: 1.0})
+    assert torch.equal(load(tmp_path / "model.pt").table, torch.arange(5000))
+    assert notes(tmp_path / "model.pt") == {"kind_of_run": 3, "counts": {3: 1.0}}
 
 
 def test_a_stopped_training_does_not_replace_a_finished_one(folder):

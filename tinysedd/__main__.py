@@ -131,15 +131,22 @@ def train(given: dict[str, Any], command: str) -> None:
         raise Usage("--no-bfloat16 has no effect on a GPU, which always trains with bfloat16")
 
     from tinysedd import Absorbing, fit, save
-    from tinysedd.checkpoint import is_checkpoint, notes, save_state
+    from tinysedd.checkpoint import SHIPPED, is_checkpoint, is_state, notes, save_state
     from tinysedd.fast.objective import fast_loss
     from tinysedd.files import check_output, claim, file_of
+    from tinysedd.worlds import WORLDS
 
     training, run, model, corpus, text, resume = (_resumed if args.resume else _new)(args, given, command)
     if args.resume and "out" not in given:
         args.out = args.resume.with_suffix("")
     out, state_file = args.out, Path(f"{args.out}.train")
-    finished = is_checkpoint(out) and not notes(out).get("unfinished")  # a stopped training must not replace it
+    if str(out) in (*SHIPPED, *WORLDS, "shakespeare"):
+        raise Usage(
+            f"{out} could not be told from the model or corpus of that name: write to another --out, like {out}.pt"
+        )
+    finished = is_checkpoint(out)  # a stopped training must not replace a finished one
+    with contextlib.suppress(ValueError, OSError):  # notes that are damaged
+        finished = finished and notes(out).get("unfinished") is not True
     read = [file_of(text), args.start]
     check_output(out, [*read, args.resume], args.force, ours=is_checkpoint(out))
     check_output(state_file, read, force=True)
@@ -147,33 +154,32 @@ def train(given: dict[str, Any], command: str) -> None:
         raise Usage("--reference works with --process absorbing only")
     with _usage():
         loss = fast_loss(corpus, run["late"], run["reference"])
-    own = args.resume is not None and state_file.exists() and state_file.samefile(args.resume)
-    if not own:
-        claim(state_file, args.force)
-
     parameters = sum(p.numel() for p in model.parameters())
     _say(f"{parameters:,} parameters; texts of {corpus.length} characters, {len(corpus.alphabet)} different ones")
-    kept, curve = own, None
+    own = args.resume is not None and state_file.exists() and state_file.samefile(args.resume)
+    kept, curve, complete = own, None, False
     story = {key: value for key, value in run.items() if key != "folder"}  # a checkpoint may be given to others
 
     def keep(state: dict) -> None:
-        nonlocal kept
+        nonlocal kept, complete
         save_state(state_file, model, training, state, run)
-        kept = True
+        kept, complete = True, training.done(state["step"], state["clock"]) >= 1
 
+    if not own:
+        claim(state_file, is_state(state_file), args.force)
     try:
         with _signals() as received, contextlib.suppress(KeyboardInterrupt):
             curve = fit(
                 model.to(device), corpus, training, loss=loss, keep=keep, stop=lambda: bool(received), resume=resume
             )
-        if curve is None or received:
+        if curve is None or (received and not complete):
             if finished:
                 _say(f"\n{out} is as it was.")
             else:
                 save(model, out, **story, unfinished=True)
                 _say(f"\n{out} has the weights so far.")
             if kept:  # not if a second Ctrl-C came before the first step was over
-                _say(f"Continue with:  tinysedd train --resume {shlex.quote(str(state_file))}")
+                _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}")
             sys.exit(128 + received[0])
         save(model, out, **story, training=asdict(training), curve=[asdict(point) for point in curve])
         kept = False
@@ -183,25 +189,28 @@ def train(given: dict[str, Any], command: str) -> None:
     finally:
         if not kept:
             state_file.unlink(missing_ok=True)
-    _say(f"bound {curve[-1].bound:.4f} +- {curve[-1].standard_error:.4f} nats per character. See what it writes:")
-    _say(f"  tinysedd sample --checkpoint {shlex.quote(str(out))}")
+    error = "" if math.isnan(curve[-1].standard_error) else f" +- {curve[-1].standard_error:.4f}"
+    _say(f"bound {curve[-1].bound:.4f}{error} nats per character. See what it writes:")
+    _say(f"  tinysedd sample --checkpoint {_quoted(out)}")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def _check_train_options(args: argparse.Namespace, given: dict) -> None:
     """Usage for a combination of options of which one would have no effect."""
     if args.steps is not None and args.minutes is not None:
         raise Usage("give --steps or --minutes, not both")
-    ignored = set(given) - WITH_RESUME if args.resume else set(given) & NOT_WITH_START if args.start else set()
+    ignored = set(given) - WITH_RESUME if args.resume else set(given) & NOT_WITH_START if "start" in given else set()
     if ignored:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(ignored))
         why = "the stopped training" if args.resume else "the checkpoint"
         raise Usage(f"{names} cannot be used with --{'resume' if args.resume else 'start'}: {why} has it settled")
     if args.resume and "out" not in given and args.resume.suffix != ".train":
         raise Usage(f"name the checkpoint to write with --out: {args.resume} does not end in .train")
-    from tinysedd.checkpoint import SHIPPED
-
-    if str(args.out) in SHIPPED:
-        raise Usage(f"--out {args.out} could not be told from the model that comes with tinysedd: add .pt")
+    if "bigrams" in given and args.bigrams > 0 and args.neighbors == 0:
+        raise Usage("--bigrams has no effect with --neighbors 0: bigrams are pairs of neighbors")
 
 
 def _new(args: argparse.Namespace, given: dict, command: str) -> tuple:
@@ -264,7 +273,7 @@ def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
         changed |= {"steps": args.steps, "minutes": args.minutes}
     with _usage():
         training = replace(Training(**state["training"]), **changed)
-    if training.done(state["step"], state["clock"]) >= 1:
+    if changed.keys() & {"steps"} and training.done(state["step"], state["clock"]) >= 1:
         so_far = f"{state['step']} steps and {state['clock'] / 60:.2g} minutes"
         raise Usage(f"this training has already had {so_far}: to go on, give more --steps or --minutes")
 
@@ -277,7 +286,10 @@ def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
             raise ValueError(f"the text {text} is not there any more: say where it is now with --corpus")
     model = build(state)
     if fingerprint(text) != run.get("fingerprint") and not args.force:
-        raise ValueError(f"{text} has changed since the training began: bring the old text back, or go on with --force")
+        raise ValueError(f"{text} is not the text that this training began with: bring that back, or use --force")
+    if "corpus" in given:
+        run |= {"corpus": text, "folder": os.getcwd()}
+    run["fingerprint"] = fingerprint(text)
     corpus = load_corpus(text, None if text in WORLDS else model.length, model.alphabet, run["lines"])
     return training, run, model, corpus, text, state
 
@@ -293,6 +305,8 @@ def sample(args: argparse.Namespace) -> None:
     from tinysedd.show import play, save
     from tinysedd.show.export import check_path
 
+    if args.force and not args.save:
+        raise Usage("--force has no effect without --save")
     if args.save:
         check_output(check_path(args.save), [args.checkpoint], args.force)
     model = tinysedd.load(args.checkpoint, device)
@@ -326,9 +340,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
     model = tinysedd.load(args.checkpoint, device)
     trained_on = notes(args.checkpoint)
-    name = args.corpus or trained_on.get("corpus")
+    name = trained_on.get("corpus") if args.corpus is None else args.corpus
     lines = args.lines or (args.corpus is None and trained_on.get("lines", False))
-    if name is None:
+    if not isinstance(name, str):
         raise ValueError(f"{args.checkpoint} does not say what it was trained on: name a text with --corpus")
     if model.alphabet is None:
         raise ValueError(f"{args.checkpoint} has no alphabet, so it cannot read {name}")
@@ -500,7 +514,9 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, MemoryError) or re.search(r"memory|overflow|too large", str(error).lower()):
+        if isinstance(error, OverflowError) or "overflow" in str(error).lower():
+            _say("tinysedd: a number in this command is too large", sys.stderr)
+        elif isinstance(error, MemoryError) or re.search(r"memory|too large", str(error).lower()):
             _say("tinysedd: there is not enough memory for this: ask for less, or for a smaller model", sys.stderr)
         else:
             _say(traceback.format_exc(), sys.stderr)

@@ -10,6 +10,7 @@ import io
 import json
 import zipfile
 from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,10 @@ def register(kind: Kind) -> Kind:
     name = cls.__name__
     if not is_dataclass(cls) and not issubclass(cls, Transformer):
         raise ValueError(f"{name} must be a dataclass, whose fields can be saved, or a kind of Transformer")
+    if is_dataclass(cls) and any(field.name == "kind" for field in fields(cls)):
+        raise ValueError(
+            f"a field of {name} is called kind, the name under which checkpoints keep its class: rename it"
+        )
     known = _KINDS.get(name)  # the same class again is fine: a notebook cell may run twice
     if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f"another class is registered as {name!r}: rename yours")
@@ -72,7 +77,13 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
     """
     saved = _read_checkpoint(name)
     model = _build(saved, "weights", _path(name))
-    model.load_state_dict({name: tensor.float() for name, tensor in saved["weights"].items()})
+    weights = {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in saved["weights"].items()
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:  # a class of yours that has changed since
+        raise ValueError(f"cannot load {_path(name)}: {_readable(error)}") from None
     return model.to(device).eval().requires_grad_(False)
 
 
@@ -133,9 +144,18 @@ def _try_to_continue(model: Transformer, state: dict) -> None:
 
 
 def is_checkpoint(path: Path | str) -> bool:
-    """Whether a file is a checkpoint."""
+    """Whether a file is a checkpoint of tinysedd."""
+    return _is(path, "weights", {"process", "alphabet", "length"})
+
+
+def is_state(path: Path | str) -> bool:
+    """Whether a file is a training state of tinysedd."""
+    return _is(path, "optimizers", {"model", "process", "alphabet", "length"})
+
+
+def _is(path: Path | str, key: str, others: set[str]) -> bool:
     try:
-        return bool(_read(Path(path), "weights", ""))
+        return others <= _read(Path(path), key, "").keys()
     except ValueError:
         return False
 
@@ -160,10 +180,12 @@ def build(description: dict) -> Transformer:
 def _plain(value: Any) -> Any:
     """A value made of what torch.load reads back without running code."""
     if is_dataclass(value) and not isinstance(value, type):
-        content = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        content = {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.init}
         return {"kind": _name(type(value)), **content}
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {_plain(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, Enum):
+        return _plain(value.value)
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value] if isinstance(value, list) else tuple(_plain(v) for v in value)
     if isinstance(value, np.generic):
@@ -241,6 +263,8 @@ def _half(name: str, tensor: Tensor) -> Tensor:
     """A tensor in half precision if all its values fit, else in single precision. ValueError for nan and infinity."""
     if not tensor.isfinite().all():
         raise ValueError(f"the weights in {name} are not all finite numbers: nothing was saved")
+    if not tensor.is_floating_point():
+        return tensor.cpu()
     half = tensor.half()
     return (half if half.isfinite().all() else tensor.float()).cpu()
 

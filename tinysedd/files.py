@@ -90,18 +90,27 @@ def check_output(path: Path, inputs: Iterable[Path | str | None] = (), force: bo
     for given in inputs:
         if given is not None and Path(given).exists() and path.exists() and path.samefile(given):
             raise ValueError(f"{path} is also read from: write to another file")
-    if path.exists() and not (force or ours):
+    if path.exists() and not force and not (ours and path.stat().st_mode & 0o222):  # a write-protected one may not
         raise ValueError(f"{path} exists already: give another name, or replace it with --force")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"you may not write to the folder {path.parent}: give another one")
 
 
-def claim(path: Path, force: bool = False) -> None:
-    """Create an empty file for a training's state, so that no other training uses it. ValueError if there is one."""
+def claim(path: Path, state: bool, force: bool = False) -> None:
+    """Create an empty file for a training's state, so that no other training uses it. ValueError if there is one.
+
+    state  whether the file that is there, if any, is a state; anything else is never replaced
+    force  replace a state, or the claim of a training that never saved one
+    """
+    there = os.path.lexists(path)
+    if there and not state and (path.is_symlink() or path.stat().st_size):
+        raise ValueError(f"{path} is in the way, and it is not the state of a training: give another --out")
+    if there and force:
+        path.unlink()
     try:
-        path.open("w" if force else "x").close()
+        path.open("x").close()
     except FileExistsError:
-        go_on = f"continue it with --resume {path}, " if path.stat().st_size else ""
+        go_on = f"if it was stopped, continue it with --resume {path}; else " if path.stat().st_size else ""
         raise ValueError(
             f"{path} belongs to a training that was stopped or still runs: {go_on}give another --out, or replace it "
             "with --force"
@@ -115,7 +124,7 @@ def write_atomically(path: Path | str, content: bytes | Callable[[BinaryIO], obj
     step: a reader never sees half a file, and an error leaves what was there. OSError if the file cannot be written, or
     what is there is not a regular file.
     """
-    path = Path(path)
+    given, path = path, Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is not a regular file, so it cannot be replaced")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -124,6 +133,6 @@ def write_atomically(path: Path | str, content: bytes | Callable[[BinaryIO], obj
             file.write(content) if isinstance(content, bytes) else content(file)
         os.replace(partial, path)
     except OSError as error:  # name the file that was asked for, not the temporary one
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from None
+        raise OSError(error.errno, f"cannot write {given}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)

@@ -151,9 +151,11 @@ def find_length(length: int | None, own: int | None, prompt: str | None) -> int:
 
 
 def per_text(sigma: Tensor, x: Tensor) -> Tensor:
-    """sigma (B,) in float64. ValueError for another shape: (B, 1) would broadcast, and quietly give (B, B, L)."""
+    """sigma (B,) in float64. ValueError for another shape, as (B, 1) would quietly give (B, B, L), or nan."""
     if sigma.shape != x.shape[:1]:
         raise ValueError(f"sigma has one value per text, shape ({len(x)},), not {tuple(sigma.shape)}")
+    if not (sigma >= 0).all():
+        raise ValueError("sigma must be at least 0, and a number")
     return sigma.double()
 
 

@@ -106,5 +106,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1] if len(sys.argv) > 1 else None)
     except (OSError, ValueError, KeyboardInterrupt) as error:
-        why = getattr(error, "strerror", None) or error
-        sys.exit(130 if isinstance(error, KeyboardInterrupt) else f"minimal: cannot learn {sys.argv[1]}: {why}")
+        quiet = isinstance(error, KeyboardInterrupt | BrokenPipeError)
+        sys.exit(130 if quiet else f"minimal: cannot learn {sys.argv[1]}: {error}")

@@ -192,7 +192,7 @@ def _one_hit(Q: Tensor, sigma: Tensor | float) -> Tensor:
 
 def _rows(matrices: Tensor, x: Tensor) -> Tensor:
     """Row x_i of each text's matrix: (B, S, S), (B, L) -> (B, L, S)."""
-    per_text(matrices[..., 0, 0], x)
+    per_text(matrices[..., 0, 0].abs(), x)
     return matrices.gather(1, x[..., None].expand(*x.shape, matrices.shape[-1]))
 
 

@@ -44,7 +44,7 @@ def entropy_bounded(
         entropy = torch.special.entr(p).sum(-1)  # (B, L), in nats
         ordered = entropy.masked_fill(~masked, torch.inf).sort(-1).values
         within = (ordered.cumsum(-1) - ordered <= bound) & ordered.isfinite()
-        hit = smallest(entropy, masked, torch.maximum(within.sum(-1, keepdim=True), count // left**2))
+        hit = smallest(entropy, masked, torch.maximum(within.sum(-1, keepdim=True), count // min(left, 10_000) ** 2))
         if steps - left < min(random_first, steps // 8):
             order = torch.rand(x.shape, generator=generator).to(x.device)
             hit = smallest(order, masked, masked.any(-1, keepdim=True))
@@ -157,7 +157,7 @@ class ScoreCache:
             changed = (x != self.x).any(-1)
             if changed.any():
                 self.log_posterior[changed] = self.model.log_posterior(x[changed])
-        self.x, self.texts = x, self.texts + int(changed.sum())
+        self.x, self.texts = x.clone(), self.texts + int(changed.sum())
         return self.process.log_score(self.log_posterior, x, sigma)
 
 
