@@ -54,6 +54,7 @@ from tinysedd import (
 )
 from tinysedd.__main__ import main
 from tinysedd.checkpoint import is_checkpoint, notes, read_state
+from tinysedd.evaluate import measure_gap
 from tinysedd.fast.model import FastConfig, FastTransformer
 from tinysedd.fast.objective import fast_loss
 from tinysedd.sampling import euler, tweedie
@@ -418,6 +419,9 @@ def test_alphabets_must_fit():
     model = Transformer(PROCESS, Config(1, 2, 16), Alphabet("abcde"), 6)
     with pytest.raises(ValueError, match="should be the same differ: 'edcba' and 'abcde'"):
         sample(model, PROCESS, alphabet=Alphabet("edcba"))
+    fables, words = load("fables"), Words()
+    with pytest.raises(ValueError, match="26 characters, but Absorbing has 30 tokens"):
+        measure_gap(fables, words, words.sample(2))
     corpus = Corpus.from_text("vwxyz" * 100, 6)
     with pytest.raises(ValueError, match="should be the same differ: 'vwxyz' and 'abcde'"):
         fit(model, corpus, Training(steps=1), progress=False)

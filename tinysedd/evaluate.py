@@ -54,7 +54,7 @@ def measure_bound(score: Score, process: Process, texts: Tensor, seed: int = 1, 
 
 def measure_gap(model: Transformer, world: World, texts: Tensor, seed: int = 1, progress: bool = False) -> Gap:
     """The bound of a model and that of the exact score, on the same texts (M, L) of the world with the same noise."""
-    check_alphabet(world.alphabet, model.process, model.alphabet)
+    check_alphabet(world.alphabet, model.process, getattr(model, "alphabet", None))
     learned = measure_bound(model, model.process, texts.to(model.device), seed, "bound" if progress else None)
     exact = measure_bound(world.score(model.process), model.process, texts, seed, "exact" if progress else None)
     return Gap(learned, exact, world.entropy())
