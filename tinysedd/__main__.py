@@ -144,11 +144,11 @@ def train(given: dict[str, Any], command: str) -> None:
         raise Usage(
             f"{out} could not be told from the model or corpus of that name: write to another --out, like {out}.pt"
         )
-    finished = is_checkpoint(out)  # a stopped training must not replace a finished one
+    finished = ours = is_checkpoint(out)  # a stopped training must not replace a finished one
     with contextlib.suppress(ValueError, OSError):  # notes that are damaged
         finished = finished and notes(out).get("unfinished") is not True
     read = [file_of(text), args.start]
-    check_output(out, [*read, args.resume], args.force, ours=is_checkpoint(out))
+    check_output(out, [*read, args.resume], args.force, ours)
     check_output(state_file, read, force=True)
     if run["reference"] and not isinstance(model.process, Absorbing):
         raise Usage("--reference works with --process absorbing only")
@@ -285,11 +285,12 @@ def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
         if not Path(text).is_file():
             raise ValueError(f"the text {text} is not there any more: say where it is now with --corpus")
     model = build(state)
-    if fingerprint(text) != run.get("fingerprint") and not args.force:
+    now = fingerprint(text)
+    if now != run.get("fingerprint") and not args.force:
         raise ValueError(f"{text} is not the text that this training began with: bring that back, or use --force")
     if "corpus" in given:
         run |= {"corpus": text, "folder": os.getcwd()}
-    run["fingerprint"] = fingerprint(text)
+    run["fingerprint"] = now
     corpus = load_corpus(text, None if text in WORLDS else model.length, model.alphabet, run["lines"])
     return training, run, model, corpus, text, state
 
@@ -487,7 +488,7 @@ def _end(number: int, frame) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command. Exit code 0 for success, 1 for a failure, 2 for wrong usage, 128 + n after signal n (130 for
-    Ctrl-C), 141 if whoever reads the output stopped reading."""
+    Ctrl-C), 141 if the reader of a pipe has closed it."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed: `tinysedd sample >&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115

@@ -1,4 +1,4 @@
-"""Training: one loop, read from top to bottom. It knows no files; `keep` hands its state to whoever stores it."""
+"""Training: one loop, read from top to bottom. It knows no files; `keep` hands its state to the caller."""
 
 import math
 import time
