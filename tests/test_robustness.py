@@ -726,11 +726,8 @@ def test_resuming_for_longer_and_to_another_place(folder):
 
 def test_resuming_from_another_folder_and_with_a_text_that_moved(folder, monkeypatch):
     stopped_training("new.pt", "mine.txt", "--length 8")
-    for where in ("folder", "folder"):
-        monkeypatch.chdir(folder / where)
-        Path("../new.pt.train").rename("moved.pt.train") if not Path("moved.pt.train").exists() else None
-        break
     monkeypatch.chdir(folder / "folder")
+    Path("../new.pt.train").rename("moved.pt.train")
     (folder / "mine.txt").rename(folder / "renamed.txt")
     code, _, error = run("train --resume moved.pt.train")
     assert code == 1 and "is not there any more: say where it is now with --corpus" in error

@@ -136,7 +136,7 @@ def train(given: dict[str, Any], command: str) -> None:
     from tinysedd.files import check_output, claim, file_of
     from tinysedd.worlds import WORLDS
 
-    training, run, model, corpus, text, resume = (_resumed if args.resume else _new)(args, given, command)
+    training, run, model, corpus, text, resume = _resumed(args, given) if args.resume else _new(args, command)
     if args.resume and "out" not in given:
         args.out = args.resume.with_suffix("")
     out, state_file = args.out, Path(f"{args.out}.train")
@@ -213,7 +213,7 @@ def _check_train_options(args: argparse.Namespace, given: dict) -> None:
         raise Usage("--bigrams has no effect with --neighbors 0: bigrams are pairs of neighbors")
 
 
-def _new(args: argparse.Namespace, given: dict, command: str) -> tuple:
+def _new(args: argparse.Namespace, command: str) -> tuple:
     """What a new training consists of: Training, notes, model, corpus, where the text is, and no state."""
     import torch
 
@@ -255,7 +255,7 @@ def _new(args: argparse.Namespace, given: dict, command: str) -> tuple:
     return training, run, model, corpus, args.corpus, None
 
 
-def _resumed(args: argparse.Namespace, given: dict, command: str) -> tuple:
+def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     """The same for a stopped training: all from its state, but for the few options that may change."""
     from tinysedd import Training, load_corpus
     from tinysedd.checkpoint import build, read_state
