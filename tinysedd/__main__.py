@@ -27,8 +27,9 @@ PROCESSES = ["absorbing", "uniform"]
 DEFAULTS = {
     "corpus": "fables", "lines": False, "process": "absorbing", "minutes": None, "steps": None, "out": Path("model.pt"),
     "resume": None, "start": None, "length": None, "layers": 2, "width": 96, "heads": 4, "neighbors": 2,
-    "bigrams": 2048, "no_token_shift": False, "free_scores": False, "batch": 64, "lr": 1.2e-2, "late": 1.0,
-    "reference": 0, "ema_decay": 0.995, "bfloat16": None, "seed": 0, "device": None, "force": False,
+    "bigrams": 2048, "no_token_shift": False, "free_scores": False, "batch": 64, "lr": 1.2e-2, "embed_lr": 8.0,
+    "noise_center": 0.45, "noise_width": 0.2, "even_from": 0.7, "reference": 0, "ema_decay": 0.995, "bfloat16": None,
+    "seed": 0, "device": None, "force": False,
 }  # fmt: skip
 WITH_RESUME = {"resume", "minutes", "steps", "lr", "out", "corpus", "device", "force"}
 NOT_WITH_START = {
@@ -73,7 +74,10 @@ def parser() -> argparse.ArgumentParser:
     add("--free-scores", action="store_true", help="the published parametrization: free log-scores, given sigma")
     add("--batch", type=int, help="texts per step (default: 64)")
     add("--lr", type=float, help="peak learning rate (default: 0.012)")
-    add("--late", type=float, help="above 1: train more on texts that are nearly all noise (default: 1)")
+    add("--embed-lr", type=float, help="learning rate of the embeddings, as a multiple of --lr (default: 8)")
+    add("--noise-center", type=float, help="share of a text's characters that noise hits, on average (default: 0.45)")
+    add("--noise-width", type=float, help="standard deviation of that share (default: 0.2)")
+    add("--even-from", type=float, help="from then on all shares are equally likely; 0 to 1 (default: 0.7)")
     add("--reference", type=int, help="average each target over a reference batch of this many texts (default: 0)")
     add("--ema-decay", type=float, help="decay of the weights' moving average (default: 0.995)")
     add(
@@ -130,9 +134,9 @@ def train(given: dict[str, Any], command: str) -> None:
     if device != "cpu" and args.bfloat16 is False:
         raise Usage("--no-bfloat16 has no effect on a GPU, which always trains with bfloat16")
 
-    from tinysedd import Absorbing, fit, save
+    from tinysedd import fit, save
     from tinysedd.checkpoint import SHIPPED, is_checkpoint, is_state, notes, save_state
-    from tinysedd.fast.objective import fast_loss
+    from tinysedd.fast.objective import Shares, fast_loss
     from tinysedd.files import check_output, claim, file_of
     from tinysedd.worlds import WORLDS
 
@@ -150,10 +154,9 @@ def train(given: dict[str, Any], command: str) -> None:
     read = [file_of(text), args.start]
     check_output(out, [*read, args.resume], args.force, ours)
     check_output(state_file, read, force=True)
-    if run["reference"] and not isinstance(model.process, Absorbing):
-        raise Usage("--reference works with --process absorbing only")
     with _usage():
-        loss = fast_loss(corpus, run["late"], run["reference"])
+        shares = Shares(run["noise_center"], run["noise_width"], run["even_from"])
+        loss = fast_loss(corpus, shares, run["reference"])
     parameters = sum(p.numel() for p in model.parameters())
     _say(f"{parameters:,} parameters; texts of {corpus.length} characters, {len(corpus.alphabet)} different ones")
     own = args.resume is not None and state_file.exists() and state_file.samefile(args.resume)
@@ -229,7 +232,8 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
         if args.length is not None:
             check_at_least(1, length=args.length)
         training = Training(
-            steps=args.steps, minutes=minutes, batch=args.batch, lr=args.lr, ema_decay=args.ema_decay, seed=args.seed,
+            steps=args.steps, minutes=minutes, batch=args.batch, lr=args.lr, embed_lr=args.embed_lr,
+            ema_decay=args.ema_decay, seed=args.seed,
             bfloat16=_has_bfloat16() if args.bfloat16 is None else args.bfloat16,
         )  # fmt: skip
         config = FastConfig(
@@ -237,7 +241,8 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
             neighbors=args.neighbors, token_shift=not args.no_token_shift, bigrams=args.bigrams,
         )  # fmt: skip
     run = {
-        "command": command, "corpus": args.corpus, "lines": args.lines, "length": args.length, "late": args.late,
+        "command": command, "corpus": args.corpus, "lines": args.lines, "length": args.length,
+        "noise_center": args.noise_center, "noise_width": args.noise_width, "even_from": args.even_from,
         "reference": args.reference, "folder": os.getcwd(), "fingerprint": fingerprint(args.corpus),
     }  # fmt: skip
     torch.manual_seed(args.seed)  # torch draws initial weights from its global generator
@@ -264,7 +269,10 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
 
     state = read_state(args.resume)
     run = state["notes"]
-    known = {"corpus": str, "lines": bool, "length": int | None, "late": float | int, "reference": int, "folder": str}
+    known = {
+        "corpus": str, "lines": bool, "length": int | None, "noise_center": float | int, "noise_width": float | int,
+        "even_from": float | int, "reference": int, "folder": str,
+    }  # fmt: skip
     missing = [name for name, kind in known.items() if name not in run or not isinstance(run[name], kind)]
     if missing:
         raise ValueError(f"{args.resume} does not say its {', '.join(missing)}: `tinysedd train` did not make it")

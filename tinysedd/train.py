@@ -23,6 +23,7 @@ class Training:
 
     batch      texts per step
     lr         peak learning rate, reached after `warmup` steps, then decayed linearly to 0
+    embed_lr   that of the table of embeddings, as a multiple of lr: a row is used rarely, so it takes longer steps
     muon       Muon for the weight matrices of the blocks and AdamW for the rest; False: AdamW for everything
     weight     of the loss, see `score_entropy_loss`
     ema_decay  decay per step of the moving average of the weights (EMA), which is validated and kept
@@ -36,6 +37,7 @@ class Training:
     minutes: float | None = None
     batch: int = 64
     lr: float = 1.2e-2
+    embed_lr: float = 8.0
     warmup: int = 50
     muon: bool = True
     weight: str = "even"
@@ -51,6 +53,7 @@ class Training:
         check_at_least(1, steps=1 if self.steps is None else self.steps, batch=self.batch, validate=self.validate)
         check_at_least(1, warmup=self.warmup)
         check_between(0, math.inf, minutes=1 if self.minutes is None else self.minutes, lr=self.lr, clip=self.clip)
+        check_between(0, math.inf, embed_lr=self.embed_lr)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, not {self.ema_decay}")
         check_one_of(("bound", "even"), weight=self.weight)
@@ -78,7 +81,7 @@ def fit(
     corpus: Corpus,
     training: Training = Training(),
     *,
-    loss: Callable[[Transformer, Tensor, torch.Generator], Tensor] | None = None,
+    loss: Callable[[Transformer, Tensor, torch.Generator, float], Tensor] | None = None,
     watch: Callable[[Transformer, Point], object] | None = None,
     keep: Callable[[dict], object] | None = None,
     stop: Callable[[], object] | None = None,
@@ -87,7 +90,8 @@ def fit(
 ) -> list[Point]:
     """Train a model in place, on its device, and leave the averaged weights (EMA) in it. Returns the training curve.
 
-    loss    loss(model, x0 (B, L), rng) -> scalar; default: score entropy, or cross-entropy for a causal model
+    loss    loss(model, x0 (B, L), rng, done) -> scalar, where done in [0, 1) is the share of the training that is over;
+            default: score entropy, or cross-entropy for a causal model
     watch   called with the averaged model and the point at each validation
     keep    called with the state at each validation, and when `stop` ended the training early; it must store or copy
             the state at once, because training goes on in the same tensors
@@ -97,7 +101,7 @@ def fit(
     a gradient or a bound is nan or infinite: the last state that `keep` was given is then the last good one.
     """
     check_alphabet(corpus.alphabet, model.process, model.alphabet)
-    loss = loss or (lambda model, x0, rng: training_loss(model, x0, rng, training.weight))
+    loss = loss or (lambda model, x0, rng, done: training_loss(model, x0, rng, training.weight))
     rng = torch.Generator().manual_seed(training.seed)
     optimizers = make_optimizers(model, training)
     # EMA warm-up: at first the average covers the last tenth of the steps, so it forgets the untrained weights quickly.
@@ -138,10 +142,10 @@ def fit(
             lr = training.lr * min((step + 1) / training.warmup, 1) * (1 - done)
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = lr
+                    group["lr"] = lr * group["scale"]
             on_gpu = model.device.type == "cuda"
             with torch.autocast(model.device.type, torch.bfloat16, enabled=training.bfloat16 or on_gpu):
-                value = loss(model, x0, rng)
+                value = loss(model, x0, rng, done)
             value.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
             check_finite(step, "loss", value.item())
@@ -191,12 +195,15 @@ def check_finite(step: int, name: str, value: float) -> None:
 
 
 def make_optimizers(model: Transformer, training: Training) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for the matrices of the blocks."""
+    """AdamW, and Muon for the matrices of the blocks. `scale` of a group multiplies the learning rate."""
+    table = model.embed.weight
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2] if training.muon else []
-    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.0)]
+    others = [p for p in model.parameters() if all(p is not other for other in [table, *matrices])]
+    groups = [{"params": others, "scale": 1.0}, {"params": [table], "scale": training.embed_lr}]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)]
     if matrices:
-        optimizers.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        groups = [{"params": matrices, "scale": 1.0}]
+        optimizers.append(torch.optim.Muon(groups, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 
 

@@ -6,6 +6,7 @@ features sideways, neither of which costs a matrix product.
 """
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from tinysedd.corpus import Alphabet
 from tinysedd.guard import check_at_least
 from tinysedd.model import Block, Config, Transformer
-from tinysedd.process import Process
+from tinysedd.process import Absorbing, Process, Score
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class FastBlock(Block):
 
     def mlp(self, h: Tensor) -> Tensor:
         return super().mlp(token_shift(h, self.causal) if self.shift else h)
+
+    def at(self, h: Tensor, where: Tensor) -> Tensor:
+        """`forward` without sigma, at the K places where (B, L) is true only: (K, width)."""
+        h = h + self.attend(self.norm1(h))
+        z = self.norm2(h)
+        z = token_shift(z, self.causal) if self.shift else z
+        return h[where] + super().mlp(z[where])
 
 
 class FastTransformer(Transformer):
@@ -86,6 +94,30 @@ class FastTransformer(Transformer):
             first = states * (2 * n + 1) + bigrams * torch.arange(2 * n - 1, device=x.device)
             rows = torch.cat([rows, first + bigram], -1)
         return rows
+
+    def log_posterior_at(self, x: Tensor, where: Tensor) -> Tensor:
+        """`log_posterior` of x (B, L) at the K places where (B, L) is true only, row by row: (K, N).
+
+        For networks that need no sigma. The last block's MLP, half of its work, is computed at these places only.
+        """
+        if not self.blocks:
+            return self.log_posterior(x)[where]
+        h = self.embed_characters(x) + self.place.weight[: x.shape[1]]
+        *blocks, last = self.blocks
+        for block in blocks:
+            h = block(h, None)
+        return self.head(self.norm(last.at(h, where))).float().log_softmax(-1)
+
+
+def knows_places(score: Score, process: Process) -> TypeGuard[FastTransformer]:
+    """Whether a score function of this process has `log_posterior_at`: a denoiser for masks."""
+    return (
+        isinstance(score, FastTransformer)
+        and not (score.needs_sigma or score.config.free_scores)
+        and isinstance(process, Absorbing)
+        and isinstance(score.process, Absorbing)
+        and score.process.num_tokens == process.num_tokens
+    )
 
 
 def token_shift(h: Tensor, causal: bool = False) -> Tensor:

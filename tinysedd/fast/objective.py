@@ -2,76 +2,121 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from tinysedd.corpus import Corpus
+from tinysedd.fast.model import knows_places
 from tinysedd.guard import call, check_at_least, check_between, check_texts
 from tinysedd.objective import stratified_times
-from tinysedd.process import Absorbing, Process, Score
+from tinysedd.process import Process, Score
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How noisy the texts are that a network trains on: the share of their characters that is hit.
+
+    center, width  of a normal distribution, cut off at 0 and 1
+    even_from      from this share of the training on, all shares are equally likely, as in the bound
+    Texts that are nearly clean or nearly all noise teach little in the first minutes: there is little to predict in the
+    former and little to predict it from in the latter. ValueError for a center outside (0, 1), a width outside (0, 10)
+    or an even_from outside [0, 1].
+    """
+
+    center: float = 0.45
+    width: float = 0.2
+    even_from: float = 0.7
+
+    def __post_init__(self):
+        check_between(0, 1, center=self.center)
+        check_between(0, 10, width=self.width)
+        if not 0 <= self.even_from <= 1:
+            raise ValueError(f"even_from must be between 0 and 1, not {self.even_from}")
+
+    def draw(self, count: int, done: float, generator: Generator | None = None) -> Tensor:
+        """Shares (count,) in (0, 1], float64, one from each of so many equally likely parts of the distribution.
+
+        done: the share of the training that is over.
+        """
+        u = stratified_times(count, generator)
+        if done >= self.even_from:
+            return u
+        low, high = (_normal_cdf((edge - self.center) / self.width) for edge in (0.0, 1.0))
+        quantile = torch.special.ndtri(low + (high - low) * u) * self.width + self.center
+        return quantile.clamp(1e-6, 1)
 
 
 def score_entropy_loss(
     score: Score,
     process: Process,
     x0: Tensor,
-    generator: torch.Generator | None = None,
-    late: float = 1.0,
+    generator: Generator | None = None,
+    shares: Tensor | None = None,
     reference: Tensor | None = None,
 ) -> Tensor:
-    """`tinysedd.objective.score_entropy_loss` with weight "even" and two ways to learn more from each text.
+    """`tinysedd.objective.score_entropy_loss` with weight "even", and two ways to learn more from each text x0 (B, L).
 
-    late       t = u^(1/late) for even u: above 1, times near 1 come more often. This is one more positive weight,
-               late t^(late - 1), and it spends the work where a text is nearly all noise.
-    reference  more texts (R, L) of the same corpus, under Absorbing only: the target at each mask is averaged over the
-               texts of the batch that agree with what is visible. Same expectation, less noise in the gradient.
-    ValueError for a reference without masks.
+    shares     the share of its characters that is hit, for each text (B,); default: evenly spread over (0, 1]. Any
+               distribution of them has the same minimum.
+    reference  more texts (R, L) of the same corpus. What is learned at each character is then averaged over x0 and
+               these, each weighted by how likely it is to have become x: same expectation, less noise in the gradient.
     """
-    if reference is not None and not isinstance(process, Absorbing):
-        raise ValueError(f"a reference batch works with Absorbing only, not with {type(process).__name__}")
     check_texts(x0, process, score)
-    t = stratified_times(len(x0), generator) ** (1 / late)
-    sigma, rate = process.schedule.total(t).to(x0.device), process.schedule.rate(t).to(x0.device)  # each (B,)
+    m = (stratified_times(len(x0), generator) if shares is None else shares).clamp(max=1 - 1e-6).to(x0.device)
+    sigma = -torch.log1p(-m)  # (B,)
     x = process.perturb(x0, sigma, generator)
+    if knows_places(score, process):
+        # The same loss, computed only where it is not 0: cross-entropy at the masks.
+        masked = x == process.mask  # (B, L)
+        log_p = score.log_posterior_at(x, masked)  # (K, N)
+        if reference is None:
+            return F.nll_loss(log_p, x0[masked], reduction="sum") / x0.numel()
+        return -(target_shares(process, x, x0, sigma, reference)[masked] * log_p).sum() / x0.numel()
     log_score = call(score, process, x, sigma)
     entropy = process.score_entropy(log_score, x, x0, sigma)  # (B, L)
-    if reference is not None and isinstance(process, Absorbing):
-        # The target enters as -r log s_y alone, so replacing x0 by an average over texts changes just that term.
-        log_s = log_score[..., : process.num_tokens]
-        log_s = torch.where((x == process.mask)[..., None], log_s, 0.0)  # no -inf * 0 at visible characters
-        shares = target_shares(process, x, x0, reference)
-        change = log_s.gather(-1, x0[..., None]).squeeze(-1) - (shares * log_s).sum(-1)  # (B, L)
-        entropy = entropy + change / torch.expm1(sigma)[:, None].to(change)
-    return ((rate * -torch.expm1(-sigma)).to(entropy) * entropy.mean(-1)).mean()
+    if reference is not None:
+        # The ratios r of the target enter as -r log s alone, so an average over texts changes just that term.
+        own = process.log_score(F.one_hot(x0, process.num_tokens).double().log(), x, sigma).exp()
+        mean = process.log_score(target_shares(process, x, x0, sigma, reference).log(), x, sigma).exp()
+        rates = process.rate_matrix().fill_diagonal_(0).mT.to(x.device)[x]  # Q(y -> x_i) (B, L, S)
+        change = torch.where(rates > 0, rates * (own - mean) * log_score.clamp(min=-1e30), 0.0)
+        entropy = entropy + change.sum(-1).to(entropy)
+    return (torch.expm1(sigma).to(entropy) * entropy.mean(-1)).mean()
 
 
-def target_shares(process: Absorbing, x: Tensor, x0: Tensor, reference: Tensor) -> Tensor:
-    """The share (B, L, N) of each character among x0 (B, L) and those texts of the reference (R, L) that fit x (B, L).
+def target_shares(process: Process, x: Tensor, x0: Tensor, sigma: Tensor, reference: Tensor) -> Tensor:
+    """The share (B, L, N) of each character among x0 (B, L) and the texts of the reference (R, L), weighted by how
+    likely each of these texts is to become x (B, L) at sigma (B,).
 
-    A text fits if it agrees with x wherever x is visible; it is then as likely to have become x as x0 is. If all texts
-    come from one corpus, the shares average independent draws of x0 given x. This is the stable target field of Xu et
-    al. (2302.00670); with masks all weights are equal, so the average is unbiased.
+    This is the stable target field of Xu et al. (2302.00670). If all texts come from one corpus it is unbiased: x comes
+    from one of R + 1 texts, and given all of these and x, the weights are the probabilities that it was this one.
     """
-    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the counts
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the weights
         own, others = (F.one_hot(texts, process.num_tokens).float().flatten(1) for texts in (x0, reference))
-        visible = own * (x != process.mask).repeat_interleave(process.num_tokens, dim=1)  # (B, L N)
-        fits = (visible @ others.T == visible.sum(-1, keepdim=True)).to(own)  # (B, R)
-        shares = (own + fits @ others) / (1 + fits.sum(-1, keepdim=True))
+        log_q = process.log_likelihood(x, sigma).float().clamp(min=-1e4).flatten(1)  # (B, L N); no -inf * 0
+        log_w = torch.cat([(log_q * own).sum(-1, keepdim=True), log_q @ others.T], -1)  # (B, 1 + R)
+        w = log_w.softmax(-1)
+        shares = w[:, :1] * own + w[:, 1:] @ others
     return shares.view(*x.shape, process.num_tokens)
 
 
-def fast_loss(corpus: Corpus, late: float = 1.0, reference: int = 0) -> Callable[..., Tensor]:
-    """A loss for `fit`: `score_entropy_loss` with `late` times and a fresh reference of this many texts at each step.
+def fast_loss(corpus: Corpus, shares: Shares = Shares(), reference: int = 0) -> Callable[..., Tensor]:
+    """A loss for `fit`: `score_entropy_loss` with these shares and a fresh reference of so many texts at each step.
 
-    ValueError if late is not above 0 or reference is negative.
+    ValueError if reference is negative.
     """
-    check_between(0, math.inf, late=late)
     check_at_least(0, reference=reference)
 
-    def loss(model, x0: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(model, x0: Tensor, generator: Generator, done: float) -> Tensor:
+        m = shares.draw(len(x0), done, generator)
         others = corpus.batch(reference, generator).to(x0.device) if reference else None
-        return score_entropy_loss(model, model.process, x0, generator, late, others)
+        return score_entropy_loss(model, model.process, x0, generator, m, others)
 
     return loss
+
+
+def _normal_cdf(z: float) -> float:
+    return 0.5 * (1 + math.erf(z / math.sqrt(2)))

@@ -1,15 +1,20 @@
-"""Samplers that write better text in fewer steps, and `sample`, which picks the best one for a process."""
+"""Samplers that write better text in fewer steps, and `sample`, which picks the best one for a process.
+
+With masks it is known before the network is asked which characters a step draws. So a `FastTransformer` is asked only
+about the texts in which it draws any, and its last block computes only those places.
+"""
 
 import math
-from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from tinysedd import sampling
-from tinysedd.guard import call
+from tinysedd.costs import best_sizes
+from tinysedd.fast.model import knows_places
+from tinysedd.guard import call, check_between, check_probabilities
 from tinysedd.process import Absorbing, Process, Score, sample_categorical
-from tinysedd.sampling import Sampler, Trajectory, find_masks, smallest, unmask
+from tinysedd.sampling import Sampler, Trajectory, find_masks, smallest
 
 
 def entropy_bounded(
@@ -18,7 +23,7 @@ def entropy_bounded(
     x: Tensor,
     free: Tensor,
     steps: int,
-    generator: torch.Generator | None = None,
+    generator: Generator | None = None,
     bound: float = 0.01,
     random_first: int = 2,
 ) -> Trajectory:
@@ -34,25 +39,25 @@ def entropy_bounded(
     one of its templates almost never and another three times too often; with two, all about as often as they should.
     """
     masked = find_masks(process, x, free)
-    states, times = [x], [1.0]
+    states, times, texts = [x], [1.0], 0
     for left in range(steps, 0, -1):
         if not masked.any():
             break
         count = masked.sum(-1, keepdim=True)  # (B, 1)
-        sigma = -torch.log1p(-count.clamp(min=1).squeeze(-1).double() / (x.shape[1] + 1))  # (B,)
-        p = process.denoise(call(score, process, x, sigma), x, sigma)
-        entropy = torch.special.entr(p).sum(-1)  # (B, L), in nats
-        ordered = entropy.masked_fill(~masked, torch.inf).sort(-1).values
+        p, u = _posterior_at(score, process, x, masked, _sigma(masked)), _rand(x, generator)
+        entropy = torch.full_like(u, math.inf).masked_scatter(masked, torch.special.entr(p).sum(-1))  # (B, L), in nats
+        ordered = entropy.sort(-1).values
         within = (ordered.cumsum(-1) - ordered <= bound) & ordered.isfinite()
         hit = smallest(entropy, masked, torch.maximum(within.sum(-1, keepdim=True), count // min(left, 10_000) ** 2))
         if steps - left < min(random_first, steps // 8):
-            order = torch.rand(x.shape, generator=generator).to(x.device)
-            hit = smallest(order, masked, masked.any(-1, keepdim=True))
-        x = torch.where(hit, sample_categorical(p, generator), x)
+            hit = smallest(_rand(x, generator), masked, masked.any(-1, keepdim=True))
+        x = x.masked_scatter(hit, _categorical(p[hit[masked]], u[hit]))
+        texts += int(masked.any(-1).sum())
         masked = masked & ~hit
         states.append(x)
         times.append(_time(process, masked))
-    return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=len(states) - 1, mask=process.mask)
+    calls = math.ceil(texts / len(x))
+    return Trajectory(torch.stack(states), torch.tensor(times), ~free, calls=calls, mask=process.mask)
 
 
 def spread(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
@@ -64,12 +69,43 @@ def spread(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int
     score is exact. More steps than masks are not needed and not taken.
     """
     masked = find_masks(process, x, free)
-    steps, states, times = min(steps, int(masked.sum(-1).max())), [x], [1.0]
-    order = golden_order(x, generator)
-    for left in range(steps, 0, -1):
+    steps = min(steps, int(masked.sum(-1).max()))
+    return _in_groups(score, process, x, free, golden_order(x, generator), steps, generator)
+
+
+def planned(
+    score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int, generator=None, costs: Tensor | None = None
+) -> Trajectory:
+    """Absorbing only: `spread`, in groups whose sizes lose least in so many steps.
+
+    What a group of n loses when k characters are known follows from what a character costs then (`costs`: g(k) of
+    `tinysedd.costs`; default: score.costs, which training stores with a checkpoint). The best sizes follow by dynamic
+    programming. More steps than masks are not needed and not taken. ValueError if there are no costs.
+    """
+    masked = find_masks(process, x, free)
+    costs = getattr(score, "costs", None) if costs is None else costs
+    if costs is None or len(costs) < x.shape[1]:
+        raise ValueError(
+            "the planned sampler must know what a character costs: pass costs=, or set score.costs, to the g of an "
+            f"information_curve for texts of {x.shape[1]} characters"
+        )
+    known = x.shape[1] - int(masked.sum(-1).max())
+    sizes = best_sizes(costs[: x.shape[1]], steps, known) if masked.any() else []
+    return _in_groups(score, process, x, free, golden_order(x, generator), sizes, generator)
+
+
+def _in_groups(
+    score: Score, process: Absorbing, x: Tensor, free: Tensor, order: Tensor, sizes: list[int] | int, generator
+) -> Trajectory:
+    """Draw the masks in this order (B, L), smallest first, in groups of these sizes, or in so many even groups."""
+    masked, states, times = find_masks(process, x, free), [x], [1.0]
+    steps = sizes if isinstance(sizes, int) else len(sizes)
+    for step in range(steps):
         count = masked.sum(-1, keepdim=True)  # (B, 1)
-        hit = smallest(order, masked, count // left)  # a remainder comes last, when most of the text is known
-        x = unmask(score, process, x, hit, -torch.log1p(-count.squeeze(-1).double() / (x.shape[1] + 1)), generator)
+        # An even group leaves a remainder for the last step, when most of the text is known.
+        group = count // (steps - step) if isinstance(sizes, int) else torch.full_like(count, sizes[step])
+        hit = smallest(order, masked, group)
+        x = _unmask(score, process, x, hit, _sigma(masked), _rand(x, generator))
         masked = masked & ~hit
         states.append(x)
         times.append(_time(process, masked))
@@ -86,22 +122,69 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
     first = spread(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
-    sigma = -torch.log1p(torch.tensor(-few / (count + 1), dtype=torch.float64, device=x.device))
     steps_masked = (first.states == process.mask).sum(0)  # (B, L): how long each character stayed masked
     order = steps_masked.masked_fill(~free, steps + 1).argsort(dim=-1, stable=True)
     for step in range(steps // 4 if count else 0):
         positions = order[:, [(step * few + i) % count for i in range(few)]]  # (B, few)
         hit = torch.zeros_like(x, dtype=torch.bool).scatter(-1, positions, True)
-        x = unmask(score, process, torch.where(hit, process.mask, x), hit, sigma, generator)
+        x = _unmask(score, process, torch.where(hit, process.mask, x), hit, _sigma(hit), _rand(x, generator))
         states.append(x)
     calls = len(states) - 1
     times = torch.cat([first.times, torch.zeros(calls - first.calls)])
     return Trajectory(torch.stack(states), times, ~free, calls=calls, mask=process.mask)
 
 
+def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
+    """`sampling.tweedie`, the same chain. Under Absorbing it depends on the time alone whether a mask is drawn, so a
+    network that needs no sigma is asked only about the texts and the places that are."""
+    if not knows_places(score, process):
+        return sampling.tweedie(score, process, x, free, steps, generator)
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x.device)
+    share = -torch.expm1(-process.schedule.total(times))  # of masks
+    share[-1] = 0  # the last step leaves none, whatever the schedule
+    states, texts = [x], 0
+    for before, after in zip(share[:-1], share[1:]):
+        u, jumps = _rand(x, generator), 1 - after / before
+        hit = (x == process.mask) & free & (u < jumps)
+        x, texts = _unmask(score, process, x, hit, None, u / jumps), texts + int(hit.any(-1).sum())
+        states.append(x)
+    calls = math.ceil(texts / len(x))
+    return Trajectory(torch.stack(states), times.cpu(), ~free, calls=calls, mask=process.mask)
+
+
+def trapezoidal(
+    score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None, theta: float = 0.5
+) -> Trajectory:
+    """The theta-trapezoidal method, of second order, with two calls per step (Ren et al., 2502.00234, algorithm 2).
+
+    A step removes the noise d from sigma on. With the rates of x it goes on for theta d, as Euler's method does, to y.
+    The rest goes from y, with rates that are extrapolated from those of x and of y, and cut off at 0. The last step is
+    one call that removes all noise that is left.
+    """
+    check_between(0, 1, theta=theta)
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x.device)
+    sigmas = process.schedule.total(times)
+    now, earlier = 1 / (2 * theta * (1 - theta)), (theta**2 + (1 - theta) ** 2) / (2 * theta * (1 - theta))
+    states = [x]
+    for sigma, after in zip(sigmas[:-2], sigmas[1:-1]):
+        d = sigma - after
+        at_x = _rates(score, process, x, sigma)
+        y = torch.where(free, _jump(x, theta * d * at_x, generator), x)
+        at_y = _rates(score, process, y, sigma - theta * d)
+        x = torch.where(free, _jump(y, (1 - theta) * d * (now * at_y - earlier * at_x).clamp(min=0), generator), y)
+        states.append(x)
+    sigma = sigmas[-2].expand(len(x))
+    p = process.denoise(call(score, process, x, sigma), x, sigma)
+    states.append(torch.where(free, sample_categorical(p, generator), x))
+    return Trajectory(torch.stack(states), times.cpu(), ~free, calls=2 * steps - 1, mask=process.mask)
+
+
 SAMPLERS: dict[str, Sampler] = sampling.SAMPLERS | {
+    "tweedie": tweedie,
+    "trapezoidal": trapezoidal,
     "entropy_bounded": entropy_bounded,
     "spread": spread,
+    "planned": planned,
     "corrected": corrected,
 }
 
@@ -121,44 +204,15 @@ def sample(
     steps    steps of the sampler
     count    how many texts
     options  prompt=, length=, alphabet=, generator=: see `tinysedd.sampling.sample`
-    A model that needs no sigma is called again only for texts that have changed. ValueError for an unknown sampler, and
-    as in `sampling.sample`.
+    A `FastTransformer` with masks is asked only about the texts and places that are drawn. ValueError for an unknown
+    sampler, and as in `sampling.sample`.
     """
     sampler = best_sampler(process) if sampler is None else sampler
     if isinstance(sampler, str):
         if sampler not in SAMPLERS:
             raise ValueError(f"there is no sampler {sampler!r}: use one of {', '.join(SAMPLERS)}")
         sampler = SAMPLERS[sampler]
-    if getattr(score, "needs_sigma", True):
-        return sampling.sample(score, process, sampler=sampler, steps=steps, count=count, **options)
-    cache = ScoreCache(score)
-    trajectory = sampling.sample(cache, process, sampler=sampler, steps=steps, count=count, **options)
-    return replace(trajectory, calls=math.ceil(cache.texts / count))
-
-
-class ScoreCache:
-    """A model that needs no sigma, called again only for the texts that changed since (Ou et al., 2406.03736, E-NFE).
-
-    texts: how many texts it was called for in all.
-    """
-
-    def __init__(self, model):
-        self.model, self.process, self.alphabet = model, model.process, model.alphabet
-        self.length, self.device = model.length, model.device
-        self.x: Tensor | None = None
-        self.log_posterior: Tensor | None = None
-        self.texts = 0
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        if self.x is None or self.log_posterior is None:
-            changed = torch.ones_like(x[:, 0], dtype=torch.bool)
-            self.log_posterior = self.model.log_posterior(x)
-        else:
-            changed = (x != self.x).any(-1)
-            if changed.any():
-                self.log_posterior[changed] = self.model.log_posterior(x[changed])
-        self.x, self.texts = x.clone(), self.texts + int(changed.sum())
-        return self.process.log_score(self.log_posterior, x, sigma)
+    return sampling.sample(score, process, sampler=sampler, steps=steps, count=count, **options)
 
 
 def golden_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -167,6 +221,54 @@ def golden_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     start = torch.rand(B, 1, dtype=torch.float64, generator=generator)
     stops = (start + (5**0.5 - 1) / 2 * torch.arange(L, dtype=torch.float64)) % 1  # all different
     return stops.argsort(-1).to(x.device)  # the turn at the leftmost stop belongs to the first position, and so on
+
+
+def _posterior_at(score: Score, process: Process, x: Tensor, where: Tensor, sigma: Tensor | None) -> Tensor:
+    """p(x0_i = a | x) (K, S or N), float64, at the K masks of x (B, L) where (B, L) is true."""
+    if knows_places(score, process):
+        rows = where.any(-1)
+        return score.log_posterior_at(x[rows], where[rows]).double().exp()
+    sigma = sigma.expand(len(x))
+    return process.denoise(call(score, process, x, sigma), x, sigma)[where].double()
+
+
+def _unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tensor | None, u: Tensor) -> Tensor:
+    """x (B, L) with the masks at hit (B, L) drawn from the posterior, by random numbers u (B, L) in [0, 1)."""
+    if not hit.any():
+        return x
+    return x.masked_scatter(hit, _categorical(_posterior_at(score, process, x, hit, sigma), u[hit]))
+
+
+def _categorical(p: Tensor, u: Tensor) -> Tensor:
+    """The state (K,) in which the cumulative sum of the probabilities p (K, S), float64, passes u (K,)."""
+    cdf = p.cumsum(-1)
+    check_probabilities(cdf[..., -1])
+    drawn = torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(-1)
+    return drawn.clamp(max=p.shape[-1] - 1)
+
+
+def _rand(x: Tensor, generator: Generator | None) -> Tensor:
+    """A random number in [0, 1) for each character (B, L), float64."""
+    return torch.rand(x.shape, dtype=torch.float64, generator=generator).to(x.device)
+
+
+def _sigma(masked: Tensor) -> Tensor:
+    """The total noise (B,) that a share of masks (B, L) suggests. It stays finite if all are masked."""
+    return -torch.log1p(-masked.sum(-1).double() / (masked.shape[1] + 1))
+
+
+def _rates(score: Score, process: Process, x: Tensor, sigma: Tensor) -> Tensor:
+    """The reverse rates per unit of sigma, Q(y -> x_i) s_y (B, L, S), float64, with 0 at y = x_i."""
+    into = process.rate_matrix().fill_diagonal_(0).mT.to(x.device)[x]
+    return into * call(score, process, x, sigma.expand(len(x))).double().exp()
+
+
+def _jump(x: Tensor, rates: Tensor, generator: Generator | None) -> Tensor:
+    """x (B, L) after jumps to y at constant rates (B, L, S) during one unit of time, wherever x is meanwhile."""
+    total = rates.sum(-1, keepdim=True)
+    stay = torch.exp(-total)
+    jump = torch.where(total > 0, rates / total.clamp(min=1e-300), 0.0) * -torch.expm1(-total)
+    return sample_categorical(jump.scatter_add(-1, x[..., None], stay), generator)
 
 
 def _time(process: Process, masked: Tensor) -> float:
