@@ -182,10 +182,10 @@ def test_a_second_ctrl_c_interrupts_at_once_and_still_saves_the_weights(tmp_path
 
 def test_training_can_start_from_a_checkpoint(checkpoint, tmp_path):
     out = str(tmp_path / "further.pt")
-    options = ["--steps", "2", "--batch", "4", "--late", "2", "--reference", "9", "--lr", ".001", "--ema-decay", ".9"]
-    main(["train", "--start", checkpoint, *options, "--out", out])
+    options = ["--steps", "2", "--batch", "4", "--noise-center", ".9", "--reference", "9", "--lr", ".001"]
+    main(["train", "--start", checkpoint, *options, "--ema-decay", ".9", "--out", out])
     story = notes(out)
-    assert story["start"] == {"corpus": "fables"} and story["late"] == 2 and story["reference"] == 9
+    assert story["start"] == {"corpus": "fables"} and story["noise_center"] == 0.9 and story["reference"] == 9
     assert story["training"]["lr"] == 0.001 and story["training"]["ema_decay"] == 0.9
     assert load(out).config == load(checkpoint).config
     (tmp_path / "digits.txt").write_text("0123456789" * 200)

@@ -54,6 +54,7 @@ from tinysedd import (
 )
 from tinysedd.__main__ import main
 from tinysedd.checkpoint import is_checkpoint, notes, read_state
+from tinysedd.costs import chain_rule, information_curve
 from tinysedd.evaluate import measure_gap
 from tinysedd.fast.model import FastConfig, FastTransformer
 from tinysedd.fast.objective import fast_loss
@@ -136,7 +137,11 @@ BAD_COMMANDS = [
     *[(f"train --{name} -1", 2, f"{name} must be an integer of at least 0")
       for name in ("layers", "bigrams", "neighbors", "reference", "seed")],
     *[(f"train --{name} {wrong}", 2, f"{name} must be a finite number above 0")
-      for name in ("lr", "late", "minutes") for wrong in ("0", "-1", "nan", "inf")],
+      for name in ("lr", "minutes") for wrong in ("0", "-1", "nan", "inf")],
+    *[(f"train --{option} {wrong}", 2, f"{name} must be ")
+      for option, name in (("embed-lr", "embed_lr"), ("noise-center", "center"), ("noise-width", "width"))
+      for wrong in ("0", "-1", "nan", "inf")],
+    *[(f"train --even-from {wrong}", 2, "even_from must be between 0 and 1") for wrong in ("-1", "2", "nan")],
     *[(f"train --ema-decay {wrong}", 2, "ema_decay must be at least 0 and below") for wrong in ("1", "2", "-1", "nan")],
     ("train --seed 100000000000000000000", 2, "seed must be below"),
     ("train --heads 5", 2, "multiple"),
@@ -144,7 +149,7 @@ BAD_COMMANDS = [
     ("train --process=--", 2, "--"),
     # options that would have no effect
     ("train --steps 5 --minutes 1", 2, "not both"),
-    ("train --resume x.train --width 8 --late 2", 2, "--late, --width cannot be used with --resume"),
+    ("train --resume x.train --width 8 --even-from 0", 2, "--even-from, --width cannot be used with --resume"),
     ("train --resume x.train --seed 1", 2, "--seed cannot"),
     ("train --start model.pt --process uniform", 2, "--process cannot be used with --start"),
     ("train --start model.pt --layers 2 --length 9", 2, "--layers, --length cannot"),
@@ -184,7 +189,6 @@ BAD_COMMANDS = [
     ("train --corpus words --start model.pt", 1, "another alphabet"),
     ("train --corpus mine.txt --start model.pt", 1, "not in the alphabet"),
     ("sample --checkpoint fables-uniform --sampler spread", 1, "needs masks"),
-    ("train --process uniform --corpus words --reference 4", 2, "absorbing only"),
     # where to write
     ("sample --save text.doc", 1, ".gif, .png, .html, .txt"),
     ("sample --save nowhere/x.gif", 1, "no folder nowhere"),
@@ -351,10 +355,12 @@ def score_of_shape(*shape, dtype=torch.float32):
 def test_a_score_of_the_wrong_shape_is_refused_wherever_it_is_called(score, message):
     calls = [
         lambda: score_entropy_loss(score, PROCESS, X0),
-        lambda: fast_loss(None)(with_process(score), X0, torch.Generator()),
+        lambda: fast_loss(None)(with_process(score), X0, torch.Generator(), 0.0),
         lambda: likelihood_bound(score, PROCESS, X0, draws=1),
         *[lambda name=name: sample(score, PROCESS, length=6, count=4, sampler=name, steps=4)
-          for name in ("euler", "tweedie", "first_hitting", "entropy_bounded", "spread", "corrected")],
+          for name in ("euler", "tweedie", "first_hitting", "trapezoidal", "entropy_bounded", "spread", "corrected")],
+        lambda: chain_rule(score, PROCESS, X0),
+        lambda: information_curve(score, PROCESS, X0),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(ValueError, match=message):
@@ -405,7 +411,9 @@ def test_texts_of_another_kind_are_refused(x0, message):
     for call in (
         lambda: likelihood_bound(model, model.process, x0),
         lambda: score_entropy_loss(model, model.process, x0),
-        lambda: fast_loss(None)(model, x0, torch.Generator()),
+        lambda: chain_rule(model, model.process, x0),
+        lambda: information_curve(model, model.process, x0),
+        lambda: fast_loss(None)(model, x0, torch.Generator(), 0.0),
     ):
         with pytest.raises(ValueError, match=message):
             call()
@@ -1059,8 +1067,9 @@ OPTIONS = {
     "sample": ["--prompt", "--count", "--steps", "--sampler", "--seed", "--save", "--device"],
     "evaluate": ["--corpus", "--lines", "--texts", "--samples", "--seed", "--json", "--device"],
     "train": ["--corpus", "--lines", "--process", "--minutes", "--out", "--resume", "--start", "--length", "--layers",
-              "--width", "--heads", "--neighbors", "--bigrams", "--no-token-shift", "--free-scores", "--lr", "--late",
-              "--reference", "--ema-decay", "--seed", "--device", "--force"],
+              "--width", "--heads", "--neighbors", "--bigrams", "--no-token-shift", "--free-scores", "--lr",
+              "--embed-lr", "--noise-center", "--noise-width", "--even-from", "--reference", "--ema-decay", "--seed",
+              "--device", "--force"],
 }  # fmt: skip
 # Small and quick unless the random options say otherwise, which come first.
 BASE = {

@@ -12,7 +12,7 @@ import torch
 from tinysedd import Absorbing, Config, Corpus, Fables, Training, Transformer, Uniform, Words, fit, train
 from tinysedd.checkpoint import read_state, save_state
 from tinysedd.fast.model import FastConfig, FastTransformer
-from tinysedd.fast.objective import fast_loss
+from tinysedd.fast.objective import Shares, fast_loss
 from tinysedd.train import make_optimizers
 
 SMALL = Config(layers=1, heads=2, width=16)
@@ -91,11 +91,14 @@ def test_adamw_and_muon_share_the_weights_as_they_should():
     assert isinstance(adamw, torch.optim.AdamW) and isinstance(muon, torch.optim.Muon)
     matrices = {p for p in model.blocks.parameters() if p.ndim == 2}
     assert set(muon.param_groups[0]["params"]) == matrices
-    assert set(adamw.param_groups[0]["params"]) == set(model.parameters()) - matrices
+    table = model.embed.weight
+    assert [set(group["params"]) for group in adamw.param_groups] == [
+        set(model.parameters()) - matrices - {table},
+        {table},
+    ]
     (alone,) = make_optimizers(model, Training(muon=False))
-    assert set(alone.param_groups[0]["params"]) == set(model.parameters())
-    for optimizer in (adamw, alone):
-        (group,) = optimizer.param_groups
+    assert [set(group["params"]) for group in alone.param_groups] == [set(model.parameters()) - {table}, {table}]
+    for group in (*adamw.param_groups, *alone.param_groups):
         assert (group["betas"], group["weight_decay"]) == ((0.9, 0.99), 0.0)
     assert muon.param_groups[0]["weight_decay"] == 0.0
 
@@ -103,11 +106,11 @@ def test_adamw_and_muon_share_the_weights_as_they_should():
 def test_the_learning_rate_warms_up_and_decays_linearly_to_0(corpus):
     rates = []
     fit(
-        small_model(), corpus, Training(steps=10, batch=2, lr=0.5, warmup=4, validate=10), progress=False,
+        small_model(), corpus, Training(steps=10, batch=2, lr=0.5, embed_lr=3, warmup=4, validate=10), progress=False,
         keep=lambda state: rates.append([group["lr"] for o in state["optimizers"] for group in o["param_groups"]]),
     )  # fmt: skip
     expected = [0.5 * min((step + 1) / 4, 1) * (1 - step / 10) for step in range(10)]
-    assert rates == [pytest.approx([lr, lr], rel=1e-12) for lr in expected]  # AdamW's and Muon's
+    assert rates == [pytest.approx([lr, 3 * lr, lr], rel=1e-12) for lr in expected]  # AdamW's, the table's, Muon's
 
 
 def test_gradients_are_clipped(corpus):
@@ -119,7 +122,7 @@ def test_gradients_are_clipped(corpus):
         norms.append(float(torch.cat(moments).norm()) / (1 - 0.9))
 
     for scale in (1e-9, 1e9):
-        loss = lambda model, x0, rng, scale=scale: scale * train.training_loss(model, x0, rng)  # noqa: E731
+        loss = lambda model, x0, rng, done, scale=scale: scale * train.training_loss(model, x0, rng)  # noqa: E731
         training = Training(steps=1, batch=4, clip=0.5, muon=False, validate=1)
         fit(small_model(), corpus, training, loss=loss, keep=keep, progress=False)
     assert norms[0] < 1e-6 and norms[1] == pytest.approx(0.5, rel=1e-4)
@@ -144,7 +147,7 @@ def test_the_average_forgets_the_untrained_weights_quickly_and_then_decays_as_as
 def test_the_loss_sees_autocast_if_asked_for(corpus):
     for bfloat16 in (False, True):
 
-        def loss(model, x0, rng, bfloat16=bfloat16):
+        def loss(model, x0, rng, done, bfloat16=bfloat16):
             assert torch.is_autocast_enabled("cpu") == bfloat16
             return train.training_loss(model, x0, rng)
 
@@ -219,7 +222,7 @@ def test_progress_is_shown_only_if_asked_for(corpus, capfd):
 def test_a_stopped_training_continues_bit_for_bit(tmp_path, corpus, muon):
     """With a reference batch too, which draws from the same generator."""
     training = Training(steps=12, batch=8, validate=3, warmup=5, muon=muon)
-    loss = fast_loss(corpus, late=2.0, reference=4) if muon else None
+    loss = fast_loss(corpus, Shares(even_from=0.5), reference=4) if muon else None
     whole = small_model()
     curve = fit(whole, corpus, training, loss=loss, progress=False)
 
@@ -253,7 +256,7 @@ def test_an_error_leaves_the_averaged_weights_in_the_model(corpus, error):
 
     failed, begun = small_model(), count()
 
-    def loss(model, x0, rng):
+    def loss(model, x0, rng, done):
         if next(begun) == 5:
             raise error
         return train.training_loss(model, x0, rng)

@@ -21,7 +21,9 @@ TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus names.txt --lines --minutes 1 --out names.pt
   tinysedd train --resume poems.pt.train                after Ctrl-C
   tinysedd train --resume poems.pt.train --minutes 9    the same, for longer"""
-SAMPLERS = ["euler", "tweedie", "first_hitting", "entropy_bounded", "spread", "corrected"]
+SAMPLERS = [
+    "euler", "tweedie", "first_hitting", "trapezoidal", "entropy_bounded", "spread", "planned", "corrected",
+]  # fmt: skip
 PROCESSES = ["absorbing", "uniform"]
 # The options of train. The parser leaves out those that were not given, so that a given one is never silently ignored.
 DEFAULTS = {
@@ -105,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     add("--lines", action="store_true", help="the file has one text per line")
     add("--texts", type=_count, help="texts for the bound (default: all held-out texts; 2000 of a world)")
     add("--samples", type=_count, help="samples for each number of steps, for a world only (default: 500)")
+    add("--orders", type=_count, help="texts for the cost of writing in each order, under masks only (default: 32)")
     add("--seed", type=_seed, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
@@ -134,8 +137,11 @@ def train(given: dict[str, Any], command: str) -> None:
     if device != "cpu" and args.bfloat16 is False:
         raise Usage("--no-bfloat16 has no effect on a GPU, which always trains with bfloat16")
 
+    import torch
+
     from tinysedd import fit, save
     from tinysedd.checkpoint import SHIPPED, is_checkpoint, is_state, notes, save_state
+    from tinysedd.costs import information_curve
     from tinysedd.fast.objective import Shares, fast_loss
     from tinysedd.files import check_output, claim, file_of
     from tinysedd.worlds import WORLDS
@@ -184,6 +190,10 @@ def train(given: dict[str, Any], command: str) -> None:
             if kept:  # not if a second Ctrl-C came before the first step was over
                 _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}")
             sys.exit(128 + received[0])
+        if model.process.mask is not None:
+            few = corpus.validation[: max(2000 // corpus.length, 8)].to(device)
+            rng = torch.Generator().manual_seed(0)
+            model.costs = information_curve(model, model.process, few, generator=rng).g
         save(model, out, **story, training=asdict(training), curve=[asdict(point) for point in curve])
         kept = False
     except FloatingPointError as error:
@@ -342,9 +352,11 @@ def evaluate(args: argparse.Namespace) -> None:
 
     import tinysedd
     from tinysedd.checkpoint import notes
-    from tinysedd.evaluate import measure_bound, measure_gap, valid_share
+    from tinysedd.evaluate import measure_bound, measure_gap, measure_orders, valid_share
     from tinysedd.fast.sampling import best_sampler
     from tinysedd.files import fingerprint
+    from tinysedd.guard import deviation
+    from tinysedd.objective import Bound
     from tinysedd.worlds import WORLDS
 
     model = tinysedd.load(args.checkpoint, device)
@@ -370,6 +382,8 @@ def evaluate(args: argparse.Namespace) -> None:
     else:
         raise ValueError(f"{args.checkpoint} was trained on another alphabet or length than that of {name}")
     samples = 500 if args.samples is None else args.samples
+    if args.orders is not None and model.process.mask is None:
+        raise Usage("--orders has no effect on a model without masks, which writes in no order")
 
     gap = None if world is None else measure_gap(model, world, texts, args.seed, progress=not args.json)
     desc = None if args.json else "bound"
@@ -379,6 +393,18 @@ def evaluate(args: argparse.Namespace) -> None:
         "nats_per_char": learned.nats_per_char, "bits_per_char": learned.bits_per_char,
         "standard_error": learned.standard_error,
     }  # fmt: skip
+    if model.process.mask is not None:
+        few = texts[: args.orders or 32]
+        costs = measure_orders(model, model.process, few.to(model.device), args.seed, progress=not args.json)
+        result |= {"texts_for_orders": len(few), "orders": {}}
+        if world:
+            costs["exact"] = Bound(-world.log_prob(few), world.length)
+        for order, cost in costs.items():
+            difference = (cost.per_text - costs["random"].per_text) / cost.length
+            result["orders"][order] = {
+                "nats_per_char": cost.nats_per_char, "minus_random": float(difference.mean()),
+                "standard_error": deviation(difference) / math.sqrt(len(difference)),
+            }  # fmt: skip
     if gap and world:
         result |= {
             "entropy_per_char": world.entropy() / world.length,
@@ -389,29 +415,42 @@ def evaluate(args: argparse.Namespace) -> None:
             drawn = tinysedd.sample(model, model.process, count=samples, steps=steps, generator=rng)
             result["share_of_valid_texts"][steps] = valid_share(world, drawn.states[-1])
     if args.json:  # JSON has no nan, which is the standard error of a single text
-        result = {
-            key: None if value != value or value in (math.inf, -math.inf) else value for key, value in result.items()
-        }
+        result = _finite(result)
     _say(json.dumps(result, indent=1, allow_nan=False) if args.json else _report(result))
 
 
 def _report(result: dict) -> str:
-    def error(key: str, form: str) -> str:
-        return "" if math.isnan(result[key]) else f" +- {result[key]:{form}}"  # of a single text there is none
+    def error(values: dict, key: str, form: str = ".4f") -> str:
+        return "" if math.isnan(values[key]) else f" +- {values[key]:{form}}"  # of a single text there is none
 
     lines = [
         f"{result['checkpoint']} on {result['texts']} texts of {result['corpus']}",
-        f"bound     {result['nats_per_char']:.4f}{error('standard_error', '.4f')} nats per character"
+        f"bound     {result['nats_per_char']:.4f}{error(result, 'standard_error')} nats per character"
         f" ({result['bits_per_char']:.4f} bits)",
     ]
+    if "orders" in result:
+        lines.append(
+            f"orders    {result['texts_for_orders']} texts, one character at a time, exact; minus random order:"
+        )
+        for order, cost in result["orders"].items():
+            lines.append(
+                f"  {order:14} {cost['nats_per_char']:.4f}  {cost['minus_random']:+.4f}{error(cost, 'standard_error')}"
+            )
     if "gap" in result:
         lines += [
             f"entropy   {result['entropy_per_char']:.4f} nats per character, exact",
-            f"gap       {result['gap']:.2%}{error('gap_standard_error', '.2%')} of the entropy",
+            f"gap       {result['gap']:.2%}{error(result, 'gap_standard_error', '.2%')} of the entropy",
             f"samples   {result['samples']} for each number of steps, by {result['sampler']}; share that is valid:",
             *(f"  {steps:4} steps  {share:.1%}" for steps, share in result["share_of_valid_texts"].items()),
         ]
     return "\n".join(lines)
+
+
+def _finite(value: Any) -> Any:
+    """A value for JSON, which has no nan and no infinity: None in their place."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

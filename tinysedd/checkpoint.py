@@ -64,10 +64,13 @@ def save(model: Transformer, path: Path | str, **notes) -> None:
     """Write a checkpoint, with notes (plain values: the command that made it, its curve, ...).
 
     ValueError, before anything is written, if the model has a part that is not registered, or weights that are nan or
-    infinite. A weight that does not fit into half precision stays in single precision.
+    infinite. A weight that does not fit into half precision stays in single precision. `model.costs`, what a character
+    costs when k others are known (`tinysedd.costs`), is kept if the model has it.
     """
     weights = {name: _half(name, tensor) for name, tensor in model.state_dict().items()}
-    _write(path, {"weights": weights, "notes": _plain(notes), **describe(model)})
+    costs = getattr(model, "costs", None)
+    costs = None if costs is None else [round(cost, 5) for cost in costs.tolist()]
+    _write(path, {"weights": weights, "notes": _plain(notes), "costs": costs, **describe(model)})
 
 
 def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
@@ -84,6 +87,11 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
         model.load_state_dict(weights)
     except RuntimeError as error:  # a class of yours that has changed since
         raise ValueError(f"cannot load {_path(name)}: {_readable(error)}") from None
+    if saved.get("costs") is not None:
+        try:
+            model.costs = torch.tensor(saved["costs"], dtype=torch.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"the costs in {_path(name)} are damaged") from None
     return model.to(device).eval().requires_grad_(False)
 
 

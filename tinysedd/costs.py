@@ -9,7 +9,6 @@ that unmasks several at once draws them as if independent. How much either loses
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -104,14 +103,14 @@ class InformationCurve:
     g_rows: Tensor
     f_rows: Tensor | None = None
 
-    @cached_property
+    @property
     def f(self) -> Tensor:
-        """f(k) (L,); where the truth is not known, g(k)."""
+        """The entropy f(k) (L,); where the truth is not known, g(k)."""
         return self.g if self.f_rows is None else self.f_rows.mean(0)
 
-    @cached_property
+    @property
     def g(self) -> Tensor:
-        """g(k) (L,)."""
+        """The cross-entropy g(k) (L,)."""
         return self.g_rows.mean(0)
 
 

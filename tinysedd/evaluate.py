@@ -1,4 +1,5 @@
-"""How good a model is: its bound, its gap to the truth, and the share of its texts that a world could have written."""
+"""How good a model is: its bound, its gap to the truth, what each order costs, and the share of its texts that a world
+could have written."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from tinysedd.costs import ORDERS, chain_rule
 from tinysedd.guard import check_alphabet, deviation
 from tinysedd.model import Transformer
 from tinysedd.objective import Bound, likelihood_bound
@@ -58,6 +60,17 @@ def measure_gap(model: Transformer, world: World, texts: Tensor, seed: int = 1, 
     learned = measure_bound(model, model.process, texts.to(model.device), seed, "bound" if progress else None)
     exact = measure_bound(world.score(model.process), model.process, texts, seed, "exact" if progress else None)
     return Gap(learned, exact, world.entropy())
+
+
+def measure_orders(
+    score: Score, process: Process, texts: Tensor, seed: int = 1, progress: bool = False
+) -> dict[str, Bound]:
+    """What texts (M, L) cost, written one character at a time in each of the ORDERS of `costs`: exact, not bounds."""
+    names = tqdm(ORDERS, desc="orders", disable=not progress, leave=False)
+    return {
+        order: chain_rule(score, process, texts, order, generator=torch.Generator().manual_seed(seed))
+        for order in names
+    }
 
 
 def valid_share(world: World, x: Tensor) -> float:
