@@ -557,7 +557,7 @@ def law_after(method: str, steps: int, last: float, cut: bool = True) -> tuple[t
 
 def test_the_trapezoidal_method_is_of_second_order():
     """Total variation between the law and the truth, from 4 to 8 and to 16 steps. Tweedie: order 1. Trapezoidal: order
-    2, if the extrapolated rates may be negative. A sampler must cut them off at 0, which costs it half an order here."""
+    2, if the extrapolated rates may be negative. A sampler must cut them off at 0, which costs half an order here."""
 
     def distances(*method) -> list[float]:
         return [float((law - truth).abs().sum() / 2) for law, truth in (law_after(*method) for method in method)]

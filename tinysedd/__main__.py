@@ -15,6 +15,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tinysedd.fast import RECIPE
+
 TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus fables --minutes 5
   tinysedd train --corpus my_poems.txt --minutes 2 --out poems.pt
@@ -29,7 +31,7 @@ PROCESSES = ["absorbing", "uniform"]
 DEFAULTS = {
     "corpus": "fables", "lines": False, "process": "absorbing", "minutes": None, "steps": None, "out": Path("model.pt"),
     "resume": None, "start": None, "length": None, "layers": 2, "width": 96, "heads": 4, "neighbors": 2,
-    "bigrams": 2048, "no_token_shift": False, "free_scores": False, "batch": 64, "lr": 1.2e-2, "embed_lr": 8.0,
+    "bigrams": 2048, "no_token_shift": False, "free_scores": False, "batch": 64, **RECIPE,
     "noise_center": 0.45, "noise_width": 0.2, "even_from": 0.7, "reference": 0, "ema_decay": 0.995, "bfloat16": None,
     "seed": 0, "device": None, "force": False,
 }  # fmt: skip
@@ -75,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     add("--no-token-shift", action="store_true", help="the MLP sees only a character's own features")
     add("--free-scores", action="store_true", help="the published parametrization: free log-scores, given sigma")
     add("--batch", type=int, help="texts per step (default: 64)")
-    add("--lr", type=float, help="peak learning rate (default: 0.012)")
+    add("--lr", type=float, help="peak learning rate (default: 0.018)")
     add("--embed-lr", type=float, help="learning rate of the embeddings, as a multiple of --lr (default: 8)")
     add("--noise-center", type=float, help="share of a text's characters that noise hits, on average (default: 0.45)")
     add("--noise-width", type=float, help="standard deviation of that share (default: 0.2)")

@@ -133,7 +133,8 @@ def information_curve(
     mask = _mask(process)
     M, L = x0.shape
     clean = x0.repeat_interleave(L, dim=0)  # (M L, L): row m L + k shows k characters of text m
-    turn = _turns(x0, "random", generator).repeat_interleave(L, dim=0)  # one order per text: differences of f are sure
+    turn = torch.rand(M, L, dtype=torch.float64, generator=generator).argsort(-1).argsort(-1).to(x0.device)
+    turn = turn.repeat_interleave(L, dim=0)  # one order for a text and all k, so that f(k) - f(k + 1) has little noise
     x = torch.where(turn < torch.arange(L, device=x0.device).repeat(M)[:, None], clean, mask)
     f, g = [], []
     for rows in torch.arange(M * L).split(batch):

@@ -23,7 +23,7 @@ class Training:
 
     batch      texts per step
     lr         peak learning rate, reached after `warmup` steps, then decayed linearly to 0
-    embed_lr   that of the table of embeddings, as a multiple of lr: a row is used rarely, so it takes longer steps
+    embed_lr   learning rate of the character embeddings, as a multiple of lr
     muon       Muon for the weight matrices of the blocks and AdamW for the rest; False: AdamW for everything
     weight     of the loss, see `score_entropy_loss`
     ema_decay  decay per step of the moving average of the weights (EMA), which is validated and kept
@@ -37,7 +37,7 @@ class Training:
     minutes: float | None = None
     batch: int = 64
     lr: float = 1.2e-2
-    embed_lr: float = 8.0
+    embed_lr: float = 1.0
     warmup: int = 50
     muon: bool = True
     weight: str = "even"

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tinysedd import Absorbing, Config, Corpus, Training, Transformer, fit, likelihood_bound
+from tinysedd.__main__ import _has_bfloat16
+from tinysedd.fast import RECIPE
 from tinysedd.fast.model import FastTransformer
+from tinysedd.fast.objective import fast_loss
 
 LENGTH = 64
-OURS = {"bfloat16": True}
+BFLOAT16 = _has_bfloat16()  # where the CPU has them, bfloat16 matmuls, as on the command line; else they are slow
 # The best settings of `run.py tune`: TUNE_LRS x TUNE_BATCHES, then TUNE_EMA_DECAYS, each trained for T.
 PUBLISHED = {"lr": 1.5e-3, "batch": 32, "ema_decay": 0.99}
 TUNE_LRS, TUNE_BATCHES, TUNE_EMA_DECAYS = (1e-3, 1.5e-3, 2e-3, 3e-3), (32,), (0.99, 0.995)
@@ -44,7 +47,7 @@ def measure(settings: Settings) -> Iterator[dict]:
             T = results["ar"]["seconds"] if name != "ar" else None
             results[name] = _train_and_judge(name, corpus, seed, T, settings.quick)
         rounds.append(results)
-        yield {"length": LENGTH, "ours": OURS, "published": PUBLISHED, "rounds": rounds}
+        yield {"length": LENGTH, "ours": RECIPE | {"bfloat16": BFLOAT16}, "published": PUBLISHED, "rounds": rounds}
 
 
 def rows(values: dict) -> list[Row]:
@@ -125,7 +128,7 @@ def _train_and_judge(
         steps, batch = 20 if quick else 2000, 12
         seconds = train_nanogpt(model, corpus, steps, batch, seed)
     else:
-        point = fit(model, corpus, training)[-1]
+        point = fit(model, corpus, training, loss=fast_loss(corpus) if name.startswith("ours") else None)[-1]
         steps, batch, seconds = point.step, training.batch, point.seconds
     rate = (before + matrix_rate(dtype)) / 2  # before and after training, because the speed of a machine drifts
     parameters, speed = sum(p.numel() for p in model.parameters()), steps * batch * corpus.length / seconds
@@ -154,10 +157,17 @@ def _training(name: str, seconds: float | None, seed: int, published: dict) -> T
     if name == "published":
         minutes = seconds / 60
         return Training(
-            steps=None, minutes=minutes, muon=False, weight="bound", bfloat16=True, validate=1, seed=seed, **published
+            steps=None,
+            minutes=minutes,
+            muon=False,
+            weight="bound",
+            bfloat16=BFLOAT16,
+            validate=1,
+            seed=seed,
+            **published,
         )
     minutes = seconds / 60 / (6 if name == "ours_sixth" else 1)
-    return Training(steps=None, minutes=minutes, validate=1, seed=seed, **OURS)
+    return Training(steps=None, minutes=minutes, validate=1, seed=seed, bfloat16=BFLOAT16, **RECIPE)
 
 
 def train_nanogpt(model: Transformer, corpus: Corpus, steps: int, batch: int, seed: int) -> float:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import torch
-from likelihood import LENGTH, OURS, judge
+from likelihood import BFLOAT16, LENGTH, judge
 from measure import Row, Settings, announce
 
 from tinysedd import Absorbing, Training, Uniform, fit
+from tinysedd.fast import RECIPE
 from tinysedd.fast.model import FastConfig, FastTransformer
+from tinysedd.fast.objective import fast_loss
 
 CONTESTANTS = {
     "absorbing": ("SEDD, masks", Absorbing, FastConfig()),
@@ -30,8 +32,10 @@ def measure(settings: Settings) -> Iterator[dict]:
             announce(f"quality, seed {seed}: {label}, {minutes:g} minutes")
             torch.manual_seed(seed)
             model = FastTransformer(kind(len(corpus.alphabet)), config, corpus.alphabet, corpus.length)
-            training = Training(steps=None, minutes=minutes, validate=validate, seed=seed, **OURS)
-            points = fit(model, corpus, training)
+            training = Training(
+                steps=None, minutes=minutes, validate=validate, seed=seed, bfloat16=BFLOAT16, **RECIPE
+            )  # fmt: skip
+            points = fit(model, corpus, training, loss=None if config.causal else fast_loss(corpus))
             judged = judge(model, corpus.validation, settings.quick)
             parameters = sum(p.numel() for p in model.parameters())
             result = {"contestant": name, "seed": seed, "parameters": parameters, "judged": asdict(judged)}

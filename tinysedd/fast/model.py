@@ -6,7 +6,7 @@ features sideways, neither of which costs a matrix product.
 """
 
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 import torch
 import torch.nn.functional as F
@@ -103,9 +103,9 @@ class FastTransformer(Transformer):
         if not self.blocks:
             return self.log_posterior(x)[where]
         h = self.embed_characters(x) + self.place.weight[: x.shape[1]]
-        *blocks, last = self.blocks
-        for block in blocks:
+        for block in self.blocks[:-1]:
             h = block(h, None)
+        last = cast(FastBlock, self.blocks[-1])
         return self.head(self.norm(last.at(h, where))).float().log_softmax(-1)
 
 

@@ -146,7 +146,7 @@ def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int,
     for before, after in zip(share[:-1], share[1:]):
         u, jumps = _rand(x, generator), 1 - after / before
         hit = (x == process.mask) & free & (u < jumps)
-        x, texts = _unmask(score, process, x, hit, None, u / jumps), texts + int(hit.any(-1).sum())
+        x, texts = _unmask(score, process, x, hit, _sigma(hit), u / jumps), texts + int(hit.any(-1).sum())
         states.append(x)
     calls = math.ceil(texts / len(x))
     return Trajectory(torch.stack(states), times.cpu(), ~free, calls=calls, mask=process.mask)
@@ -223,16 +223,15 @@ def golden_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return stops.argsort(-1).to(x.device)  # the turn at the leftmost stop belongs to the first position, and so on
 
 
-def _posterior_at(score: Score, process: Process, x: Tensor, where: Tensor, sigma: Tensor | None) -> Tensor:
+def _posterior_at(score: Score, process: Process, x: Tensor, where: Tensor, sigma: Tensor) -> Tensor:
     """p(x0_i = a | x) (K, S or N), float64, at the K masks of x (B, L) where (B, L) is true."""
     if knows_places(score, process):
         rows = where.any(-1)
         return score.log_posterior_at(x[rows], where[rows]).double().exp()
-    sigma = sigma.expand(len(x))
     return process.denoise(call(score, process, x, sigma), x, sigma)[where].double()
 
 
-def _unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tensor | None, u: Tensor) -> Tensor:
+def _unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tensor, u: Tensor) -> Tensor:
     """x (B, L) with the masks at hit (B, L) drawn from the posterior, by random numbers u (B, L) in [0, 1)."""
     if not hit.any():
         return x
