@@ -79,9 +79,13 @@ def sampling(values: dict, path: Path, quick: bool) -> None:
                 _qualities(axis, schemes, key)
                 real = statistics.fmean(r["quality"][key] for r in values[ground]["real"])
                 axis.axhline(real, color=BLACK, linestyle="--", linewidth=1, label="real text")
-                axis.axvline(1 / 8, color="#777777", linestyle=":", label="1/8 of the time")
+                axis.axvline(1 / 40, color="#777777", linestyle=":", label="1/40 of the time")
                 axis.set(xscale="log", ylabel=names[key], title=ground)
-                _ticks(axis.xaxis, [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], ["1/32", "1/16", "1/8", "1/4", "1/2", "1"])
+                _ticks(
+                    axis.xaxis,
+                    [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1],
+                    ["1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1"],
+                )
         for axis in axes[-1]:
             axis.set_xlabel("time / plain sampler's (filled: as good)")
         handles, labels = axes[-1, -1].get_legend_handles_labels()
@@ -91,12 +95,13 @@ def sampling(values: dict, path: Path, quick: bool) -> None:
 def _qualities(axis, schemes: list[dict], key: str) -> None:
     groups = [
         ("plain", f"plain ({sampling_part.CHAIN})", (BLACK, "*", "none")),
-        ("cached", "the same chain, cached", (ORANGE, "D", "none")),
+        ("lazy", "the same chain, asking about what is drawn", (ORANGE, "D", "none")),
         ("bfloat16", "the same with bfloat16 matmuls", (ORANGE, "s", "none")),
         ("corrected", "corrected", STYLES[0]),
         ("first_hitting", "first_hitting", STYLES[1]),
         ("entropy_bounded", "entropy_bounded", STYLES[2]),
         ("spread", "spread", STYLES[3]),
+        ("planned", "planned", (PINK, "v", "-")),
     ]
     for group, label, (color, mark, line) in groups:
         own = [s for s in schemes if group in (s["role"], s["sampler"] if s["role"] == "scheme" else "")]
