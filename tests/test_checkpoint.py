@@ -1,6 +1,7 @@
 """Checkpoints give back the score function that was saved, of this version and of older ones, and are safe to open."""
 
 import json
+import math
 import os
 import re
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,7 @@ from tinysedd import (
     save,
 )
 from tinysedd.checkpoint import FOLDER, SHIPPED, build, notes, read_state, save_state
+from tinysedd.costs import information_curve
 from tinysedd.fast.model import FastConfig, FastTransformer
 from tinysedd.process import Process
 
@@ -84,6 +86,15 @@ def test_a_causal_model_gives_back_the_same_probabilities(tmp_path):
     save(model, tmp_path / "model.pt")
     x = LETTERS.encode("hello")[None]
     assert torch.equal(load(tmp_path / "model.pt").log_prob(x), model.log_prob(x))
+
+
+def test_what_a_character_costs_is_kept_with_the_weights(tmp_path):
+    model = trained()
+    model.costs = torch.tensor([3.0, 1.23456789])
+    save(model, tmp_path / "model.pt")
+    assert load(tmp_path / "model.pt").costs.tolist() == [3.0, 1.23457]
+    save(trained(), tmp_path / "without.pt")
+    assert not hasattr(load(tmp_path / "without.pt"), "costs")
 
 
 def test_a_model_without_an_alphabet_is_saved_and_loaded(tmp_path):
@@ -369,3 +380,15 @@ def test_shipped_checkpoints_are_small_and_say_how_they_were_made(name):
     assert re.search(f"tinysedd train --corpus {name.removesuffix('-uniform')}", story["command"])
     assert all(earlier["step"] < later["step"] for earlier, later in zip(story["curve"], story["curve"][1:]))
     assert load(name).length == (128 if name == "shakespeare" else 64)
+
+
+@pytest.mark.parametrize("name", ["fables", "shakespeare"])
+def test_shipped_costs_are_those_of_the_shipped_weights(name, texts):
+    """From the first character to the last they fall. For fables, what a whole text costs, one character at a time,
+    is within 4 standard errors of a fresh estimate from 16 texts."""
+    model = load(name)
+    assert len(model.costs) == model.length and model.costs[0] > 2 > 1 > model.costs[-1]
+    if name == "fables":
+        fresh = information_curve(model, model.process, texts[name], generator=torch.Generator().manual_seed(0)).g_rows
+        error = float(fresh.sum(-1).std()) / math.sqrt(len(fresh))
+        assert abs(model.costs.sum() - fresh.sum(-1).mean()) < 4 * error < 0.3 * model.costs.sum()

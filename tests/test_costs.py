@@ -109,7 +109,9 @@ def test_with_the_exact_score_every_order_costs_the_same(order):
 
 
 @pytest.mark.parametrize("sizes", [None, *GROUPS])
-@pytest.mark.parametrize("order", ["left to right", "right to left", "easiest first", torch.tensor([2, 0, 3, 1])])
+@pytest.mark.parametrize(
+    "order", ["left to right", "right to left", "easiest first", "easiest in blocks", torch.tensor([2, 0, 3, 1])]
+)
 def test_the_probabilities_of_all_texts_sum_to_1_in_every_order(model, order, sizes):
     """So it is the likelihood of a sampler that writes like this, and not a bound; "easiest first" is one too, because
     its order depends on what is written and on nothing else."""
@@ -160,6 +162,21 @@ def test_easiest_first_writes_next_what_is_most_certain():
     chain_rule(watched, Absorbing(2), torch.zeros(1, 4, dtype=torch.int64), "easiest first")
     assert [mask.count(True) for mask in seen] == [4, 3, 2, 1]
     assert seen[1:] == [[True, False, True, True], [True, False, True, False], [True, False, False, False]]
+
+
+def test_easiest_in_blocks_finishes_one_block_before_the_next():
+    """Ten characters, the rarest value of each as probable as its position says: 0 to 3 backward, then 4 to 7, 8, 9."""
+    p = torch.arange(10, dtype=torch.float64)[:, None] / 100
+    turns, score = [], posterior_score(Absorbing(2), torch.cat([p + 0.5, 0.5 - p], -1))
+
+    def watched(x, sigma):
+        turns.append(int((x[0] == 2).sum()) and (x[0] != 2).nonzero().flatten().tolist())
+        return score(x, sigma)
+
+    chain_rule(watched, Absorbing(2), torch.zeros(1, 10, dtype=torch.int64), "easiest in blocks")
+    written = [*turns[1:], list(range(10))]
+    order = [(set(b) - set(a)).pop() for a, b in zip([[], *written], written)]
+    assert order == [3, 2, 1, 0, 7, 6, 5, 4, 9, 8]
 
 
 def test_a_text_that_cannot_be_written_costs_infinity():

@@ -28,7 +28,8 @@ from torch.testing import assert_close
 
 import tinysedd
 from tinysedd import Alphabet, Corpus, Fables, Words, sampling
-from tinysedd.fast.model import FastBlock, FastConfig, FastTransformer, token_shift
+from tinysedd.costs import best_sizes
+from tinysedd.fast.model import FastBlock, FastConfig, FastTransformer, knows_places, token_shift
 from tinysedd.fast.objective import Shares, fast_loss, score_entropy_loss, target_shares
 from tinysedd.fast.sampling import SAMPLERS, best_sampler, entropy_bounded, planned, sample, trapezoidal
 from tinysedd.noise import Geometric, LogLinear
@@ -75,6 +76,24 @@ def test_it_is_a_score_function_that_starts_uniform(variant):
     assert log_score.shape == (3, L, network.process.num_states)
     assert (log_score.gather(-1, x[..., None]) == 0).all() and not log_score.isnan().any()
     assert network.needs_sigma == (variant in ("Uniform", "Absorbing, free scores"))
+
+
+@both_ways
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_a_posterior_at_some_places_is_the_posterior_there(is_causal, layers):
+    network = FastTransformer(Absorbing(N), FastConfig(layers, 2, 16, causal=is_causal, bigrams=50), length=L)
+    x, where = torch.randint(N + 1, (6, L), generator=seeded(32)), torch.rand(6, L, generator=seeded(33)) < 0.4
+    where[2] = False  # a text that nothing is asked about
+    network = randomized(network)
+    assert_close(network.log_posterior_at(x, where), network.log_posterior(x)[where], rtol=1e-5, atol=1e-5)
+
+
+def test_only_denoisers_for_masks_are_asked_about_single_places():
+    asked = {name: knows_places(untrained(name), VARIANTS[name][0]) for name in VARIANTS}
+    assert [name for name in asked if asked[name]] == ["Absorbing", "Absorbing, causal"]
+    network = untrained("Absorbing")
+    assert knows_places(network, Absorbing(N, Geometric(0.1, 5.0))) and not knows_places(network, Absorbing(N + 1))
+    assert not knows_places(network, Uniform(N)) and not knows_places(lambda x, sigma: x, Absorbing(N))
 
 
 @every_variant
@@ -365,15 +384,25 @@ def test_fast_loss_rejects_impossible_options(words, options, message):
 
 @pytest.mark.parametrize(
     ("sampler", "corrections"),
-    [("entropy_bounded", 0), (partial(entropy_bounded, bound=0), 0), ("spread", 0), ("corrected", 2)],
-    ids=["entropy_bounded", "bound 0", "spread", "corrected"],
+    [
+        ("entropy_bounded", 0),
+        (partial(entropy_bounded, bound=0), 0),
+        ("spread", 0),
+        ("corrected", 2),
+        (partial(planned, costs=torch.tensor([2.0, 1.0, 0.5])), 0),
+    ],
+    ids=["entropy_bounded", "bound 0", "spread", "corrected", "planned"],
 )
 def test_one_by_one_they_are_exact(sampler, corrections):
     check_one_by_one(sample, sampler, corrections)
 
 
-@pytest.mark.parametrize(("sampler", "calls"), [("entropy_bounded", 3), ("spread", 3), ("corrected", 4)])
+@pytest.mark.parametrize(
+    ("sampler", "calls"), [("entropy_bounded", 3), ("spread", 3), ("planned", 3), ("corrected", 4)]
+)
 def test_a_sampler_keeps_its_promises(words, sampler, calls):
+    if sampler == "planned":
+        sampler = partial(planned, costs=torch.tensor([2.0, 1.0, 0.5]))
     check_contract(sample, words, sampler, Absorbing(26), calls, corrections=int(sampler == "corrected"))
 
 
@@ -468,6 +497,35 @@ def test_spread_draws_characters_together_that_are_far_apart(length):
         gaps = torch.cat([places.diff(dim=-1), places[:, :1] + length - places[:, 3:]], -1)
         assert gaps.min() >= 0.146 * length - 2  # positions are whole numbers
     assert len((states[1] != process.mask).nonzero()[:, 1].unique()) > 0.9 * length  # the first group may be anywhere
+
+
+@pytest.mark.parametrize(("prompt", "known"), [("", 0), ("ab_c", 3)])
+@pytest.mark.parametrize("steps", [1, 3, 5, 20])
+def test_planned_draws_groups_of_the_best_sizes(steps, prompt, known):
+    """Also around a prompt, from the number of characters that it gives on; the costs may come from the score."""
+    process = Absorbing(3)
+
+    class Score:
+        costs = torch.tensor([9.0, 8, 8, 5, 4, 4, 3, 1, 1, 0.5])
+
+        def __call__(self, x, sigma):
+            return uniform_text_score(process)(x, sigma)
+
+    sizes = best_sizes(Score.costs, steps, known)
+    for score, sampler in ((Score(), "planned"), (uniform_text_score(process), partial(planned, costs=Score.costs))):
+        drawn = sample(
+            score, process, prompt=prompt, length=10, count=7, steps=steps, sampler=sampler, alphabet=Alphabet("abc"),
+            generator=seeded(31),
+        )  # fmt: skip
+        left = torch.tensor([10 - known - sum(sizes[:k]) for k in range(len(sizes) + 1)])
+        assert ((drawn.states == process.mask).sum(-1) == left[:, None]).all() and drawn.calls == len(sizes)
+    assert 1 <= sizes[0] <= sizes[-1] and (steps != 3 or sizes != [3, 3, 4])
+
+
+@pytest.mark.parametrize("costs", [None, torch.ones(9)])
+def test_planned_asks_for_the_costs_that_it_needs(costs):
+    with pytest.raises(ValueError, match=r"pass costs=.* for texts of 10 characters"):
+        sample(uniform_text_score(Absorbing(3)), Absorbing(3), length=10, sampler=partial(planned, costs=costs))
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 7, 32, 40])

@@ -112,6 +112,25 @@ def test_evaluate_prints_the_same_as_text_and_as_json(checkpoint, capsys):
     assert result["gap"] == pytest.approx(gap, abs=5 * result["gap_standard_error"])
     assert set(result["share_of_valid_texts"]) == {"8", "16", "32", "64"} and result["sampler"] == "corrected"
     assert f"{result['nats_per_char']:.4f}" in printed and f"{result['gap']:.2%}" in printed
+    assert list(result["orders"]) == [
+        "left to right",
+        "right to left",
+        "random",
+        "easiest first",
+        "easiest in blocks",
+        "exact",
+    ]
+    for order, cost in result["orders"].items():
+        if order != "exact":  # one character at a time a uniform posterior costs log 30, whatever the order
+            assert cost["nats_per_char"] == pytest.approx(log_30, abs=1e-5)
+        assert f"{order:17} {cost['nats_per_char']:.4f}" in printed
+    assert result["texts_for_orders"] == 8 and "uniform" not in printed
+
+
+def test_evaluate_takes_as_many_texts_for_the_orders_as_asked(checkpoint, capsys):
+    main(["evaluate", "--checkpoint", checkpoint, "--texts", "4", "--samples", "1", "--orders", "1", "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["texts_for_orders"] == 1 and result["orders"]["random"]["standard_error"] is None
 
 
 def test_evaluate_takes_a_text_file(checkpoint, capsys, tmp_path):

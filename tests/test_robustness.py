@@ -150,6 +150,7 @@ BAD_COMMANDS = [
     # options that would have no effect
     ("train --steps 5 --minutes 1", 2, "not both"),
     ("train --resume x.train --width 8 --even-from 0", 2, "--even-from, --width cannot be used with --resume"),
+    ("evaluate --checkpoint fables-uniform --orders 3", 2, "--orders has no effect"),
     ("train --resume x.train --seed 1", 2, "--seed cannot"),
     ("train --start model.pt --process uniform", 2, "--process cannot be used with --start"),
     ("train --start model.pt --layers 2 --length 9", 2, "--layers, --length cannot"),

@@ -436,7 +436,7 @@ def _report(result: dict) -> str:
         )
         for order, cost in result["orders"].items():
             lines.append(
-                f"  {order:14} {cost['nats_per_char']:.4f}  {cost['minus_random']:+.4f}{error(cost, 'standard_error')}"
+                f"  {order:17} {cost['nats_per_char']:.4f}  {cost['minus_random']:+.4f}{error(cost, 'standard_error')}"
             )
     if "gap" in result:
         lines += [

@@ -18,7 +18,8 @@ from tinysedd.objective import Bound
 from tinysedd.process import Process, Score
 from tinysedd.sampling import find_masks, smallest
 
-ORDERS = ("left to right", "right to left", "random", "easiest first")
+ORDERS = ("left to right", "right to left", "random", "easiest first", "easiest in blocks")
+BLOCK = 4  # characters of a block of "easiest in blocks"
 
 
 @torch.no_grad()
@@ -35,7 +36,8 @@ def chain_rule(
 
     order  one of ORDERS, or the positions in the order in which they are written, (L,) or (M, L). "random" draws an
            order for each text; its mean over orders is the likelihood bound. "easiest first" next writes the character
-           whose likeliest value is the most probable, given what is written; ties go to the left.
+           whose likeliest value is the most probable, given what is written; ties go to the left. "easiest in blocks"
+           does so within blocks of BLOCK characters, block after block from the left (2502.09992, section 2.4).
     sizes  how many characters are written at a time, as if independent; default: one by one
     batch  texts per call of the score
     The cost of characters that are drawn together is what they cost one by one plus what they tell about each other.
@@ -48,6 +50,7 @@ def chain_rule(
     if sum(sizes) != L or min(sizes, default=0) < 1:
         raise ValueError(f"the sizes must be positive and sum to {L}, the length of a text; these sum to {sum(sizes)}")
     turn = _turns(x0, order, generator)
+    blocks = torch.arange(L, device=x0.device) // (BLOCK if isinstance(order, str) and "blocks" in order else L)
     per_text = torch.zeros(M, dtype=torch.float64)
     for rows in torch.arange(M).split(batch):
         clean = x0[rows]
@@ -56,7 +59,7 @@ def chain_rule(
             masked = find_masks(process, x, torch.ones(L, dtype=torch.bool, device=x.device))
             p = process.denoise(*_ask(score, process, x, masked))
             # Easiest first: which characters come next depends on what is written.
-            key = turn[rows.to(turn.device)] if turn is not None else -p.amax(-1)
+            key = turn[rows.to(turn.device)] if turn is not None else -p.amax(-1) + 2 * blocks
             hit = smallest(key, masked, torch.tensor(size, device=x.device))
             log_p = p.gather(-1, clean[..., None]).squeeze(-1).double().log()
             per_text[rows] -= torch.where(hit, log_p, 0.0).sum(-1).cpu()
@@ -65,11 +68,11 @@ def chain_rule(
 
 
 def _turns(x0: Tensor, order: str | Tensor, generator: Generator | None) -> Tensor | None:
-    """The turn (M, L) at which each position is written; None for "easiest first"."""
+    """The turn (M, L) at which each position is written; None if that depends on what is written."""
     M, L = x0.shape
     if isinstance(order, str):
         check_one_of(ORDERS, order=order)
-        if order == "easiest first":
+        if order.startswith("easiest"):
             return None
         if order == "random":
             return torch.rand(M, L, dtype=torch.float64, generator=generator).argsort(-1).to(x0.device)

@@ -101,7 +101,7 @@ def _qualities(axis, schemes: list[dict], key: str) -> None:
         ("first_hitting", "first_hitting", STYLES[1]),
         ("entropy_bounded", "entropy_bounded", STYLES[2]),
         ("spread", "spread", STYLES[3]),
-        ("planned", "planned", (PINK, "v", "-")),
+        ("planned", "planned", STYLES[4]),
     ]
     for group, label, (color, mark, line) in groups:
         own = [s for s in schemes if group in (s["role"], s["sampler"] if s["role"] == "scheme" else "")]
@@ -112,6 +112,28 @@ def _qualities(axis, schemes: list[dict], key: str) -> None:
         # a filled marker: as good as the plain sampler
         good = [(a, b) for a, b, s in zip(x, y, own) if s["as_good"] and s["role"] == "scheme"]
         axis.plot(*(zip(*good) if good else ([], [])), color=color, marker=mark, linestyle="none", markersize=size)
+
+
+def ledger(values: dict, path: Path, quick: bool) -> None:
+    """Both curves; then, by steps, what even and best groups lose, and the least that the share of fables allows."""
+    with _page(path, "What groups of characters cost (fables)", quick, 1, 2, 4.2) as axes:
+        left, right = axes[0]
+        left.plot(values["g"], color=BLUE, label="g: cross-entropy of the model")
+        left.plot(values["f"], color=BLACK, linestyle="--", label="f: exact entropy")
+        left.set(xlabel="characters known, of 64", ylabel="nats per masked character")
+        steps = [entry["steps"] for entry in values["steps"]]
+        for name, (color, mark, line) in (("spread", STYLES[3]), ("planned", STYLES[4])):
+            total = [entry[name]["learning"] + entry[name]["factorization"] for entry in values["steps"]]
+            least = [-np.log(max(statistics.fmean(entry["valid"][name]), 1e-3)) for entry in values["steps"]]
+            right.plot(steps, total, color=color, marker=mark, linestyle=line, label=f"{name}, at most")
+            right.plot(steps, least, color=color, marker=mark, linestyle="none", fillstyle="none", label="at least")
+        learning = [entry["planned"]["learning"] for entry in values["steps"]]
+        right.plot(steps, learning, color=GREEN, linestyle="-.", label="of planned: learning error")
+        right.set(xscale="log", xlabel="steps", ylabel="KL(data || samples), nats per text")
+        right.set_xticks(steps, steps)
+        right.minorticks_off()
+        left.legend()
+        right.legend()
 
 
 def worlds(values: dict, path: Path, quick: bool) -> None:

@@ -1,6 +1,6 @@
 """The benchmarks: the claims that tinysedd makes, measured on this machine.
 
-    python tests/benchmarks/run.py likelihood sampling worlds small growth --text tinyshakespeare.txt --out benchmarks/
+    python tests/benchmarks/run.py likelihood sampling ledger worlds small growth --text tinyshakespeare.txt --out out/
 
 Each part writes a .json and a .png to the results folder and adds rows to the table at the end. Contestants that are
 compared run in turn, in the same run, because the speed of a machine drifts: trust ratios more than seconds.
@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the tinysedd of this check
 
 import fuzz
 import growth
+import ledger
 import likelihood
 import plots
 import quality
@@ -48,6 +49,7 @@ PARTS = {
     "likelihood": Part(likelihood.measure, likelihood.rows, plots.likelihood, needs_text=True),
     "sampling": Part(sampling.measure, sampling.rows, plots.sampling),
     "worlds": Part(worlds.measure, worlds.rows, plots.worlds),
+    "ledger": Part(ledger.measure, ledger.rows, plots.ledger),
     "small": Part(small.measure, small.rows, plots.small),
     "growth": Part(growth.measure, growth.rows, plots.growth),
     "fuzz": Part(fuzz.measure, fuzz.rows, plots.fuzz),

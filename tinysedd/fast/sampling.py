@@ -44,14 +44,16 @@ def entropy_bounded(
         if not masked.any():
             break
         count = masked.sum(-1, keepdim=True)  # (B, 1)
-        p, u = _posterior_at(score, process, x, masked, _sigma(masked)), _rand(x, generator)
-        entropy = torch.full_like(u, math.inf).masked_scatter(masked, torch.special.entr(p).sum(-1))  # (B, L), in nats
+        p = _posterior_at(score, process, x, masked, _sigma(masked))  # (K, N) at the K masks
+        entropy = torch.full(x.shape, math.inf, dtype=torch.float64, device=x.device)  # (B, L), in nats
+        entropy = entropy.masked_scatter(masked, torch.special.entr(p).sum(-1))
         ordered = entropy.sort(-1).values
         within = (ordered.cumsum(-1) - ordered <= bound) & ordered.isfinite()
         hit = smallest(entropy, masked, torch.maximum(within.sum(-1, keepdim=True), count // min(left, 10_000) ** 2))
         if steps - left < min(random_first, steps // 8):
-            hit = smallest(_rand(x, generator), masked, masked.any(-1, keepdim=True))
-        x = x.masked_scatter(hit, _categorical(p[hit[masked]], u[hit]))
+            order = torch.rand(x.shape, generator=generator).to(x.device)
+            hit = smallest(order, masked, masked.any(-1, keepdim=True))
+        x = x.masked_scatter(hit, _categorical(p[hit[masked]], _rand(x, generator)[hit]))
         texts += int(masked.any(-1).sum())
         masked = masked & ~hit
         states.append(x)
@@ -113,13 +115,15 @@ def _in_groups(
 
 
 def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
-    """Absorbing only: `spread`, then corrector steps, a quarter of all steps (Campbell et al., 2205.14987).
+    """Absorbing only: `planned`, or `spread` if score.costs are not known, and then corrector steps, a quarter of all
+    (Campbell et al., 2205.14987).
 
     A corrector step masks a few characters of the finished text (a sixteenth of them, at least one) and draws them
     again given the rest, oldest first. With the exact score and one character at a time this is Gibbs sampling, which
     leaves p(x0) unchanged. It repairs characters that were drawn when little was visible, or together with others.
     """
-    first = spread(score, process, x, free, steps - steps // 4, generator)
+    first = spread if getattr(score, "costs", None) is None else planned
+    first = first(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
     steps_masked = (first.states == process.mask).sum(0)  # (B, L): how long each character stayed masked
