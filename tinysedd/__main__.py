@@ -245,7 +245,7 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
             check_at_least(1, length=args.length)
         training = Training(
             steps=args.steps, minutes=minutes, batch=args.batch, lr=args.lr, embed_lr=args.embed_lr,
-            ema_decay=args.ema_decay, seed=args.seed,
+            ns_steps=args.ns_steps, ema_decay=args.ema_decay, seed=args.seed,
             bfloat16=_has_bfloat16() if args.bfloat16 is None else args.bfloat16,
         )  # fmt: skip
         config = FastConfig(

@@ -25,6 +25,7 @@ class Training:
     lr         peak learning rate, reached after `warmup` steps, then decayed linearly to 0
     embed_lr   learning rate of the character embeddings, as a multiple of lr
     muon       Muon for the weight matrices of the blocks and AdamW for the rest; False: AdamW for everything
+    ns_steps   Newton-Schulz steps of Muon
     weight     of the loss, see `score_entropy_loss`
     ema_decay  decay per step of the moving average of the weights (EMA), which is validated and kept
     clip       largest norm of the gradient
@@ -40,6 +41,7 @@ class Training:
     embed_lr: float = 1.0
     warmup: int = 50
     muon: bool = True
+    ns_steps: int = 5
     weight: str = "even"
     ema_decay: float = 0.995
     clip: float = 1.0
@@ -51,7 +53,7 @@ class Training:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("say how long to train: either steps or minutes")
         check_at_least(1, steps=1 if self.steps is None else self.steps, batch=self.batch, validate=self.validate)
-        check_at_least(1, warmup=self.warmup)
+        check_at_least(1, warmup=self.warmup, ns_steps=self.ns_steps)
         check_between(0, math.inf, minutes=1 if self.minutes is None else self.minutes, lr=self.lr, clip=self.clip)
         check_between(0, math.inf, embed_lr=self.embed_lr)
         if not 0 <= self.ema_decay < 1:
@@ -203,7 +205,9 @@ def make_optimizers(model: Transformer, training: Training) -> list[torch.optim.
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)]
     if matrices:
         groups = [{"params": matrices, "scale": 1.0}]
-        optimizers.append(torch.optim.Muon(groups, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(
+            torch.optim.Muon(groups, weight_decay=0.0, ns_steps=training.ns_steps, adjust_lr_fn="match_rms_adamw")
+        )
     return optimizers
 
 

@@ -6,5 +6,5 @@ sampling.py    better samplers, which ask a network only about what they draw, a
 """
 
 # The options of `Training` with which a FastTransformer learns fastest. It uses a row of its tables rarely, so these
-# take longer steps.
-RECIPE = {"lr": 1.8e-2, "embed_lr": 8.0}
+# take longer steps; and with 3 steps instead of 5 Muon is as good and takes less time.
+RECIPE = {"lr": 1.8e-2, "embed_lr": 8.0, "ns_steps": 3}
