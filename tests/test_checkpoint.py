@@ -89,12 +89,22 @@ def test_a_causal_model_gives_back_the_same_probabilities(tmp_path):
 
 
 def test_what_a_character_costs_is_kept_with_the_weights(tmp_path):
-    model = trained()
-    model.costs = torch.tensor([3.0, 1.23456789])
-    save(model, tmp_path / "model.pt")
-    assert load(tmp_path / "model.pt").costs.tolist() == [3.0, 1.23457]
-    save(trained(), tmp_path / "without.pt")
-    assert not hasattr(load(tmp_path / "without.pt"), "costs")
+    model, path = trained(), tmp_path / "model.pt"
+    save(model, path)
+    assert not hasattr(load(path), "costs")
+    model.costs = torch.arange(model.length, dtype=torch.float64) + 0.23456789
+    save(model, path)
+    assert load(path).costs.tolist() == [round(cost, 5) for cost in model.costs.tolist()]
+    saved = torch.load(path, weights_only=True)
+    for wrong in (saved["costs"][1:], [math.nan] * model.length, "abc", 3.0):
+        torch.save(saved | {"costs": wrong}, tmp_path / "damaged.pt")
+        with pytest.raises(ValueError, match=f"damaged: there must be {model.length} finite numbers"):
+            load(tmp_path / "damaged.pt")
+    for wrong in (model.costs[1:], model.costs * math.nan):
+        model.costs = wrong
+        with pytest.raises(ValueError, match=f"must be {model.length} finite numbers"):
+            save(model, tmp_path / "new.pt")
+    assert not (tmp_path / "new.pt").exists()
 
 
 def test_a_model_without_an_alphabet_is_saved_and_loaded(tmp_path):
@@ -383,7 +393,7 @@ def test_shipped_checkpoints_are_small_and_say_how_they_were_made(name):
 
 
 @pytest.mark.parametrize("name", ["fables", "shakespeare"])
-def test_shipped_costs_are_those_of_the_shipped_weights(name, texts):
+def test_shipped_costs_fit_the_shipped_weights(name, texts):
     """From the first character to the last they fall. For fables, what a whole text costs, one character at a time,
     is within 4 standard errors of a fresh estimate from 16 texts."""
     model = load(name)
@@ -391,4 +401,4 @@ def test_shipped_costs_are_those_of_the_shipped_weights(name, texts):
     if name == "fables":
         fresh = information_curve(model, model.process, texts[name], generator=torch.Generator().manual_seed(0)).g_rows
         error = float(fresh.sum(-1).std()) / math.sqrt(len(fresh))
-        assert abs(model.costs.sum() - fresh.sum(-1).mean()) < 4 * error < 0.3 * model.costs.sum()
+        assert abs(model.costs.sum() - fresh.sum(-1).mean()) < 4 * error < 0.4 * model.costs.sum()

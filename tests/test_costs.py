@@ -191,7 +191,7 @@ def test_a_text_that_cannot_be_written_costs_infinity():
         ({"order": "backward"}, "order must be 'left to right' or"),
         ({"order": torch.tensor([0, 1, 1, 2])}, "each position from 0 to 3 once"),
         ({"order": torch.arange(3)}, "each position from 0 to 3 once"),
-        ({"sizes": [2, 1]}, "sum to 4, the length of a text; these sum to 3"),
+        ({"sizes": [2, 1]}, "sum to 4, the length of a text: \\[2, 1\\]"),
         ({"sizes": [5, -1]}, "must be positive"),
         ({"batch": 0}, "batch must be an integer of at least 1"),
     ],
@@ -259,7 +259,9 @@ def test_in_words_too():
         for order in itertools.permutations(range(3)):
             cost = chain_rule(score, process, words.ids, torch.tensor(order), sizes).per_text
             kl += float(words.p @ (cost + words.p.log())) / 6
-        assert abs(entry.learning) < 1e-9 and abs(entry.factorization - kl) <= 4 * entry.factorization_error < 0.5
+        assert (
+            abs(entry.learning) < 1e-9 and abs(entry.factorization - kl) <= 4 * entry.factorization_error + 1e-9 < 0.5
+        )
     assert kl < 1e-9
 
 
@@ -294,7 +296,7 @@ def test_errors_are_over_texts():
     each = 2 * rows[:, 0] + 2 * rows[:, 2] - rows.sum(-1)
     assert_close(entry.factorization_error, float(each.std() / 50**0.5), rtol=1e-9, atol=0)
     assert_close(entry.learning, 4.0, rtol=1e-9, atol=0)
-    with pytest.raises(ValueError, match="sum to 4, the length of a text; these sum to 3"):
+    with pytest.raises(ValueError, match=r"sum to 4, the length of a text: \[2, 1\]"):
         ledger(InformationCurve(rows), [2, 1])
 
 
@@ -312,7 +314,7 @@ def test_the_best_sizes_are_the_best_of_all_sizes(calls, known):
     left = 8 - known
     cuts = itertools.combinations(range(1, left), min(calls, left) - 1)
     every = [[b - a for a, b in zip((0, *cut), (*cut, left))] for cut in cuts]
-    assert_close(cost(best_sizes(g, calls, known)), min(map(cost, every)), rtol=1e-12, atol=0)
+    assert_close(cost(best_sizes(g, calls, known)), min(map(cost, every)), rtol=1e-6, atol=0)
     assert len(best_sizes(g, calls, known)) == min(calls, left)
 
 
@@ -321,4 +323,13 @@ def test_isotonic_is_the_nearest_curve_that_never_rises():
     g = torch.randn(12, dtype=torch.float64, generator=seeded(12))
     expected = [min(max(float(g[a : b + 1].mean()) for b in range(i, 12)) for a in range(i + 1)) for i in range(12)]
     assert_close(isotonic(g), torch.tensor(expected, dtype=torch.float64))
-    assert (best_sizes(torch.ones(5), 2) != []) and sum(best_sizes(torch.ones(5), 2)) == 5
+    assert best_sizes(torch.ones(20), 5) == [4] * 5  # a tie goes to the most even sizes
+
+
+@pytest.mark.parametrize(
+    ("g", "options"),
+    [([1.0, math.inf], {}), ([1.0, math.nan], {}), ([2.0, 1.0], {"known": 3}), ([2.0, 1.0], {"known": -1})],
+)
+def test_costs_that_are_no_costs_are_rejected(g, options):
+    with pytest.raises(ValueError, match=r"costs must be finite|known must be an integer of at least 0"):
+        best_sizes(torch.tensor(g), 2, **options)

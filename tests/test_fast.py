@@ -4,7 +4,7 @@ Model and loss are held against written-out definitions; the samplers against th
 """
 
 import math
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -29,9 +29,10 @@ from torch.testing import assert_close
 import tinysedd
 from tinysedd import Alphabet, Corpus, Fables, Words, sampling
 from tinysedd.costs import best_sizes
-from tinysedd.fast.model import FastBlock, FastConfig, FastTransformer, knows_places, token_shift
+from tinysedd.fast.model import FastBlock, FastConfig, FastTransformer, knows_places, log_posterior_at, token_shift
 from tinysedd.fast.objective import Shares, fast_loss, score_entropy_loss, target_shares
 from tinysedd.fast.sampling import SAMPLERS, best_sampler, entropy_bounded, planned, sample, trapezoidal
+from tinysedd.model import Config, Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Uniform
 
@@ -80,12 +81,15 @@ def test_it_is_a_score_function_that_starts_uniform(variant):
 
 @both_ways
 @pytest.mark.parametrize("layers", [0, 1, 3])
-def test_a_posterior_at_some_places_is_the_posterior_there(is_causal, layers):
-    network = FastTransformer(Absorbing(N), FastConfig(layers, 2, 16, causal=is_causal, bigrams=50), length=L)
+@pytest.mark.parametrize(
+    ("kind", "config"), [(FastTransformer, partial(FastConfig, bigrams=50)), (Transformer, Config)]
+)
+def test_a_posterior_at_some_places_is_the_posterior_there(is_causal, layers, kind, config):
+    network = kind(Absorbing(N), config(layers, 2, 16, causal=is_causal), length=L)
     x, where = torch.randint(N + 1, (6, L), generator=seeded(32)), torch.rand(6, L, generator=seeded(33)) < 0.4
     where[2] = False  # a text that nothing is asked about
     network = randomized(network)
-    assert_close(network.log_posterior_at(x, where), network.log_posterior(x)[where], rtol=1e-5, atol=1e-5)
+    assert_close(log_posterior_at(network, x, where), network.log_posterior(x)[where], rtol=1e-5, atol=1e-5)
 
 
 def test_only_denoisers_for_masks_are_asked_about_single_places():
@@ -246,9 +250,9 @@ def test_shares_are_stratified_draws_of_a_truncated_normal_and_then_even(center,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"center": 0}, "center must be between 0 and 1, not 0"),
-        ({"center": math.nan}, "center must be between 0 and 1, not nan"),
-        ({"width": 0}, "width must be between 0 and 10, not 0"),
+        ({"noise_center": 0}, "noise_center must be between 0 and 1, not 0"),
+        ({"noise_center": math.nan}, "noise_center must be between 0 and 1, not nan"),
+        ({"noise_width": 0}, "noise_width must be between 0 and 10, not 0"),
         ({"even_from": 1.1}, "even_from must be between 0 and 1, not 1.1"),
     ],
 )
@@ -524,7 +528,7 @@ def test_planned_draws_groups_of_the_best_sizes(steps, prompt, known):
 
 @pytest.mark.parametrize("costs", [None, torch.ones(9)])
 def test_planned_asks_for_the_costs_that_it_needs(costs):
-    with pytest.raises(ValueError, match=r"pass costs=.* for texts of 10 characters"):
+    with pytest.raises(ValueError, match=r"use the sampler spread, or pass costs=.* for texts of 10 characters"):
         sample(uniform_text_score(Absorbing(3)), Absorbing(3), length=10, sampler=partial(planned, costs=costs))
 
 
@@ -633,6 +637,29 @@ def test_the_trapezoidal_method_is_of_second_order():
     assert all(a < b for a, b in zip(errors["cut"], errors["tweedie"]))
 
 
+def test_a_rate_matrix_is_not_modified_here_either():
+    """A process may return the same tensor every time."""
+
+    class Cached(Uniform):
+        @cache  # noqa: B019
+        def rate_matrix(self):
+            return Uniform(3).rate_matrix()
+
+    process, score = Cached(3), uniform_text_score(Uniform(3))
+    sample(lambda x, sigma: score(x, sigma), process, length=4, steps=3, sampler="trapezoidal")
+    texts = torch.zeros(2, 4, dtype=torch.int64)
+    score_entropy_loss(score, process, texts, reference=texts)
+    assert (process.rate_matrix() == Uniform(3).rate_matrix()).all()
+
+
+@pytest.mark.parametrize("process", [Absorbing(26), Uniform(26)], ids=str)
+def test_trapezoidal_keeps_a_prompt_and_repeats_for_a_seed(words, process):
+    options = {"prompt": "c_t", "count": 5, "steps": 6, "sampler": "trapezoidal", "alphabet": words.alphabet}
+    states = [sample(words.score(process), process, generator=seeded(k), **options).states for k in (1, 1, 2)]
+    assert (states[0] == states[1]).all() and (states[0] != states[2]).any()
+    assert (states[0][..., 0] == 2).all() and (states[0][..., 2] == 19).all() and (states[0][-1] < 26).all()
+
+
 def test_trapezoidal_draws_from_that_law():
     """Chi-square of 20,000 texts over 64 cells, after 3 of 4 steps. Size 1e-4; a law that is off by 2 % in total
     variation, as that of one step more or fewer is by far, adds 20,000 * 4 * 0.02^2 = 32 to a mean of 63 with a
@@ -673,6 +700,54 @@ def test_a_network_asked_only_about_what_is_drawn_writes_the_same(sampler, proce
         assert drawn[0].calls == math.ceil(changes / 20) <= 12 and drawn[1].calls == 60
     else:
         assert drawn[0].calls == drawn[1].calls
+
+
+@pytest.mark.parametrize("prompt", ["", "c_t"])
+@pytest.mark.parametrize("sampler", ["tweedie", "spread", "planned", "corrected"])
+def test_they_ask_only_about_the_places_that_they_draw(sampler, prompt, monkeypatch):
+    """Each question is about the characters that are masks before a step and drawn in it, and about no other text."""
+    model = FastTransformer(Absorbing(26), FastConfig(1, 2, 16), Words().alphabet, length=12)
+    model.costs = torch.linspace(3, 1, 12)
+    asked = []
+
+    def watched(model, x, where):
+        assert where.any(-1).all() and (x[where] == 26).all()
+        asked.append(int(where.sum()))
+        return log_posterior_at(model, x, where)
+
+    monkeypatch.setattr(tinysedd.fast.sampling, "log_posterior_at", watched)
+    monkeypatch.setattr(model, "trunk", lambda *args: pytest.fail("asked about everything"))
+    drawn = sample(model, model.process, prompt=prompt, count=20, steps=8, sampler=sampler, generator=seeded(34))
+    free = 12 - prompt.replace("_", "").__len__()
+    again = 2 * 20 if sampler == "corrected" else 0  # two corrector steps, one character each
+    assert sum(asked) == 20 * free + again and len(asked) <= 8
+    assert (drawn.states[-1] != 26).all()
+
+
+@pytest.mark.parametrize("sampler", ["spread", "planned"])
+def test_a_text_with_fewer_masks_than_others_keeps_what_is_given(sampler):
+    process, x = Absorbing(3), torch.full((2, 10), 3)
+    x[0, :7], free = 1, torch.ones(10, dtype=torch.bool)
+    free[:3] = False
+    x[1, :3] = 2
+    drawn = SAMPLERS[sampler](Recorder(uniform_text_score(process)), process, x, free, 3, seeded(35), **(
+        {"costs": torch.linspace(3, 1, 10)} if sampler == "planned" else {}
+    ))  # fmt: skip
+    assert (drawn.states[:, 0, :7] == 1).all() and (drawn.states[:, 1, :3] == 2).all()
+    assert (drawn.states[-1] != 3).all()
+
+
+def test_a_subclass_is_asked_in_its_own_way():
+    """It may change what the network says, or its blocks."""
+
+    class Certain(FastTransformer):
+        def log_posterior(self, x, sigma=None):
+            return torch.full((*x.shape, 26), -torch.inf).index_fill(-1, torch.tensor(3), 0.0)
+
+    model = Certain(Absorbing(26), FastConfig(1, 2, 16), Words().alphabet, length=12)
+    for sampler in ("tweedie", "spread", "entropy_bounded"):
+        assert sample(model, model.process, sampler=sampler, steps=4).texts == ["d" * 12]
+    assert not knows_places(model, model.process)
 
 
 def test_samplers_go_by_name_or_as_functions(words):

@@ -118,10 +118,10 @@ def test_evaluate_prints_the_same_as_text_and_as_json(checkpoint, capsys):
         "random",
         "easiest first",
         "easiest in blocks",
-        "exact",
+        "truth",
     ]
     for order, cost in result["orders"].items():
-        if order != "exact":  # one character at a time a uniform posterior costs log 30, whatever the order
+        if order != "truth":  # one character at a time a uniform posterior costs log 30, whatever the order
             assert cost["nats_per_char"] == pytest.approx(log_30, abs=1e-5)
         assert f"{order:17} {cost['nats_per_char']:.4f}" in printed
     assert result["texts_for_orders"] == 8 and "uniform" not in printed

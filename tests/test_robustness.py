@@ -139,7 +139,7 @@ BAD_COMMANDS = [
     *[(f"train --{name} {wrong}", 2, f"{name} must be a finite number above 0")
       for name in ("lr", "minutes") for wrong in ("0", "-1", "nan", "inf")],
     *[(f"train --{option} {wrong}", 2, f"{name} must be ")
-      for option, name in (("embed-lr", "embed_lr"), ("noise-center", "center"), ("noise-width", "width"))
+      for option, name in (("embed-lr", "embed_lr"), ("noise-center", "noise_center"), ("noise-width", "noise_width"))
       for wrong in ("0", "-1", "nan", "inf")],
     *[(f"train --even-from {wrong}", 2, "even_from must be between 0 and 1") for wrong in ("-1", "2", "nan")],
     *[(f"train --ema-decay {wrong}", 2, "ema_decay must be at least 0 and below") for wrong in ("1", "2", "-1", "nan")],
@@ -151,6 +151,7 @@ BAD_COMMANDS = [
     ("train --steps 5 --minutes 1", 2, "not both"),
     ("train --resume x.train --width 8 --even-from 0", 2, "--even-from, --width cannot be used with --resume"),
     ("evaluate --checkpoint fables-uniform --orders 3", 2, "--orders has no effect"),
+    ("train --even-from 0 --noise-center .3", 2, "have no effect with --even-from 0"),
     ("train --resume x.train --seed 1", 2, "--seed cannot"),
     ("train --start model.pt --process uniform", 2, "--process cannot be used with --start"),
     ("train --start model.pt --layers 2 --length 9", 2, "--layers, --length cannot"),
@@ -787,7 +788,7 @@ def test_ctrl_c_in_the_last_validation_comes_too_late(folder, monkeypatch):
 
 
 def test_a_sampler_of_ones_own_may_change_texts_in_place():
-    """The cache of the network's output keeps its own copy."""
+    """The states that it returns are those that it copied."""
 
     def one_by_one(score, process, x, free, steps, generator=None, copy=False):
         states = [x.clone()]
@@ -1066,7 +1067,7 @@ WORDS = st.one_of(
 )  # fmt: skip
 OPTIONS = {
     "sample": ["--prompt", "--count", "--steps", "--sampler", "--seed", "--save", "--device"],
-    "evaluate": ["--corpus", "--lines", "--texts", "--samples", "--seed", "--json", "--device"],
+    "evaluate": ["--corpus", "--lines", "--texts", "--samples", "--orders", "--seed", "--json", "--device"],
     "train": ["--corpus", "--lines", "--process", "--minutes", "--out", "--resume", "--start", "--length", "--layers",
               "--width", "--heads", "--neighbors", "--bigrams", "--no-token-shift", "--free-scores", "--lr",
               "--embed-lr", "--noise-center", "--noise-width", "--even-from", "--reference", "--ema-decay", "--seed",

@@ -79,9 +79,12 @@ def parser() -> argparse.ArgumentParser:
     add("--batch", type=int, help="texts per step (default: 64)")
     add("--lr", type=float, help="peak learning rate (default: 0.018)")
     add("--embed-lr", type=float, help="learning rate of the embeddings, as a multiple of --lr (default: 8)")
-    add("--noise-center", type=float, help="share of a text's characters that noise hits, on average (default: 0.45)")
-    add("--noise-width", type=float, help="standard deviation of that share (default: 0.2)")
-    add("--even-from", type=float, help="from then on all shares are equally likely; 0 to 1 (default: 0.7)")
+    add("--noise-center", type=float, help="most frequent share of characters that the noise hits (default: 0.45)")
+    add("--noise-width", type=float, help="how far that share spreads: width of a normal distribution (default: 0.2)")
+    add(
+        "--even-from", type=float,
+        help="fraction of the training after which all shares are equally likely, 0 to 1 (default: 0.7)",
+    )  # fmt: skip
     add("--reference", type=int, help="average each target over a reference batch of this many texts (default: 0)")
     add("--ema-decay", type=float, help="decay of the weights' moving average (default: 0.995)")
     add(
@@ -109,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     add("--lines", action="store_true", help="the file has one text per line")
     add("--texts", type=_count, help="texts for the bound (default: all held-out texts; 2000 of a world)")
     add("--samples", type=_count, help="samples for each number of steps, for a world only (default: 500)")
-    add("--orders", type=_count, help="texts for the cost of writing in each order, under masks only (default: 32)")
+    add("--orders", type=_seed, help="texts for the cost of each order, 0 for none; with masks only (default: 32)")
     add("--seed", type=_seed, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
@@ -192,12 +195,15 @@ def train(given: dict[str, Any], command: str) -> None:
             if kept:  # not if a second Ctrl-C came before the first step was over
                 _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}")
             sys.exit(128 + received[0])
-        if model.process.mask is not None:
-            few = corpus.validation[: max(2000 // corpus.length, 8)].to(device)
-            rng = torch.Generator().manual_seed(0)
-            model.costs = information_curve(model, model.process, few, generator=rng).g
-        save(model, out, **story, training=asdict(training), curve=[asdict(point) for point in curve])
+        story |= {"training": asdict(training), "curve": [asdict(point) for point in curve]}
+        save(model, out, **story)
         kept = False
+        if model.process.mask is not None:  # saved first, because this takes a moment
+            few, rng = corpus.validation[: max(2000 // corpus.length, 8)].to(device), torch.Generator().manual_seed(0)
+            costs = information_curve(model, model.process, few, generator=rng).g
+            if costs.isfinite().all():
+                model.costs = costs
+                save(model, out, **story)
     except FloatingPointError as error:
         rest = f". {state_file} has the last good state: --resume it with a lower --lr" if kept else ""
         raise FloatingPointError(f"{error}{rest}") from None
@@ -224,6 +230,8 @@ def _check_train_options(args: argparse.Namespace, given: dict) -> None:
         raise Usage(f"{names} cannot be used with --{'resume' if args.resume else 'start'}: {why} has it settled")
     if args.resume and "out" not in given and args.resume.suffix != ".train":
         raise Usage(f"name the checkpoint to write with --out: {args.resume} does not end in .train")
+    if args.even_from == 0 and given.keys() & {"noise_center", "noise_width"}:
+        raise Usage("--noise-center and --noise-width have no effect with --even-from 0")
     if "bigrams" in given and args.bigrams > 0 and args.neighbors == 0:
         raise Usage("--bigrams has no effect with --neighbors 0: bigrams are pairs of neighbors")
 
@@ -287,7 +295,10 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     }  # fmt: skip
     missing = [name for name, kind in known.items() if name not in run or not isinstance(run[name], kind)]
     if missing:
-        raise ValueError(f"{args.resume} does not say its {', '.join(missing)}: `tinysedd train` did not make it")
+        raise ValueError(
+            f"{args.resume} does not say its {', '.join(missing)}: it was made by another version of "
+            "tinysedd, or not by `tinysedd train`"
+        )
     changed: dict[str, Any] = {"lr": args.lr} if "lr" in given else {}
     if args.steps is not None or args.minutes is not None:
         changed |= {"steps": args.steps, "minutes": args.minutes}
@@ -345,8 +356,8 @@ def sample(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """tinysedd evaluate: the bound on held-out texts; for a world also the gap to the truth and the share of valid
-    texts."""
+    """tinysedd evaluate: the bound on held-out texts and the cost of each order; for a world also the gap to the truth
+    and the share of valid texts."""
     device = _device(args.device)
 
     import torch
@@ -395,12 +406,13 @@ def evaluate(args: argparse.Namespace) -> None:
         "nats_per_char": learned.nats_per_char, "bits_per_char": learned.bits_per_char,
         "standard_error": learned.standard_error,
     }  # fmt: skip
-    if model.process.mask is not None:
-        few = texts[: args.orders or 32]
+    orders = 32 if args.orders is None else args.orders
+    if model.process.mask is not None and orders:
+        few = texts[:orders]
         costs = measure_orders(model, model.process, few.to(model.device), args.seed, progress=not args.json)
         result |= {"texts_for_orders": len(few), "orders": {}}
         if world:
-            costs["exact"] = Bound(-world.log_prob(few), world.length)
+            costs["truth"] = Bound(-world.log_prob(few), world.length)
         for order, cost in costs.items():
             difference = (cost.per_text - costs["random"].per_text) / cost.length
             result["orders"][order] = {
@@ -431,9 +443,8 @@ def _report(result: dict) -> str:
         f" ({result['bits_per_char']:.4f} bits)",
     ]
     if "orders" in result:
-        lines.append(
-            f"orders    {result['texts_for_orders']} texts, one character at a time, exact; minus random order:"
-        )
+        few = result["texts_for_orders"]
+        lines.append(f"orders    exact -log p of {few} texts, one character at a time; difference from random order:")
         for order, cost in result["orders"].items():
             lines.append(
                 f"  {order:17} {cost['nats_per_char']:.4f}  {cost['minus_random']:+.4f}{error(cost, 'standard_error')}"

@@ -8,6 +8,7 @@ found to have the sizes it declares.
 
 import io
 import json
+import math
 import zipfile
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
@@ -69,7 +70,10 @@ def save(model: Transformer, path: Path | str, **notes) -> None:
     """
     weights = {name: _half(name, tensor) for name, tensor in model.state_dict().items()}
     costs = getattr(model, "costs", None)
-    costs = None if costs is None else [round(cost, 5) for cost in costs.tolist()]
+    if costs is not None:
+        costs = [round(float(cost), 5) for cost in costs]
+        if len(costs) != model.length or not all(map(math.isfinite, costs)):
+            raise ValueError(f"the model's costs must be {model.length} finite numbers, one for each position")
     _write(path, {"weights": weights, "notes": _plain(notes), "costs": costs, **describe(model)})
 
 
@@ -87,11 +91,12 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> Transformer:
         model.load_state_dict(weights)
     except RuntimeError as error:  # a class of yours that has changed since
         raise ValueError(f"cannot load {_path(name)}: {_readable(error)}") from None
-    if saved.get("costs") is not None:
-        try:
-            model.costs = torch.tensor(saved["costs"], dtype=torch.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"the costs in {_path(name)} are damaged") from None
+    costs = saved.get("costs")
+    if costs is not None:
+        known = isinstance(costs, list) and all(isinstance(cost, float) and math.isfinite(cost) for cost in costs)
+        if not known or len(costs) != model.length:
+            raise ValueError(f"the costs in {_path(name)} are damaged: there must be {model.length} finite numbers")
+        model.costs = torch.tensor(costs, dtype=torch.float64)
     return model.to(device).eval().requires_grad_(False)
 
 
@@ -138,6 +143,8 @@ def read_state(path: Path | str) -> dict:
 def _try_to_continue(model: Transformer, state: dict) -> None:
     """Read all of a state as `fit` does, into things that are thrown away. Raises whatever goes wrong."""
     optimizers = make_optimizers(model, Training(**state["training"]))
+    if [len(o.param_groups) for o in optimizers] != [len(saved["param_groups"]) for saved in state["optimizers"]]:
+        raise ValueError("it was written by another version of tinysedd")
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
         for weight, own in optimizer.state.items():

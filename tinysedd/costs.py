@@ -32,7 +32,7 @@ def chain_rule(
     batch: int = 256,
     generator: Generator | None = None,
 ) -> Bound:
-    """-log p(x0) of texts x0 (M, L) as a sampler writes them that unmasks in this order: exact, not a bound.
+    """-log p(x0) of texts x0 (M, L) for a sampler that unmasks in this order: exact, not a bound.
 
     order  one of ORDERS, or the positions in the order in which they are written, (L,) or (M, L). "random" draws an
            order for each text; its mean over orders is the likelihood bound. "easiest first" next writes the character
@@ -48,9 +48,11 @@ def chain_rule(
     M, L = x0.shape
     sizes = [1] * L if sizes is None else sizes
     if sum(sizes) != L or min(sizes, default=0) < 1:
-        raise ValueError(f"the sizes must be positive and sum to {L}, the length of a text; these sum to {sum(sizes)}")
+        raise ValueError(f"the sizes must be positive and sum to {L}, the length of a text: {sizes}")
     turn = _turns(x0, order, generator)
-    blocks = torch.arange(L, device=x0.device) // (BLOCK if isinstance(order, str) and "blocks" in order else L)
+    blocks = torch.arange(L, device=x0.device) // (
+        BLOCK if isinstance(order, str) and order == "easiest in blocks" else L
+    )
     per_text = torch.zeros(M, dtype=torch.float64)
     for rows in torch.arange(M).split(batch):
         clean = x0[rows]
@@ -59,7 +61,7 @@ def chain_rule(
             masked = find_masks(process, x, torch.ones(L, dtype=torch.bool, device=x.device))
             p = process.denoise(*_ask(score, process, x, masked))
             # Easiest first: which characters come next depends on what is written.
-            key = turn[rows.to(turn.device)] if turn is not None else -p.amax(-1) + 2 * blocks
+            key = turn[rows.to(turn.device)] if turn is not None else 2 * blocks - p.double().amax(-1)
             hit = smallest(key, masked, torch.tensor(size, device=x.device))
             log_p = p.gather(-1, clean[..., None]).squeeze(-1).double().log()
             per_text[rows] -= torch.where(hit, log_p, 0.0).sum(-1).cpu()
@@ -195,7 +197,7 @@ def ledger(curve: InformationCurve, sizes: list[int]) -> Ledger:
     L = g.shape[1]
     known = torch.tensor([0, *sizes]).cumsum(0)
     if min(sizes, default=1) < 1 or known[-1] != L:
-        raise ValueError(f"the sizes must be positive and sum to {L}, the length of a text; these sum to {known[-1]}")
+        raise ValueError(f"the sizes must be positive and sum to {L}, the length of a text: {sizes}")
     n = torch.tensor(sizes, dtype=torch.float64)
     learning = (g - f)[:, known[:-1]] @ n  # (M,)
     factorization = f[:, known[:-1]] @ n - f.sum(-1)
@@ -210,19 +212,23 @@ def ledger(curve: InformationCurve, sizes: list[int]) -> Ledger:
 
 
 def best_sizes(g: Tensor, calls: int, known: int = 0) -> list[int]:
-    """The group sizes that write what is left of a text in so many calls and lose least, by dynamic programming.
+    """The group sizes that write what is left of a text in this many calls and lose least, by dynamic programming.
 
     g      g(k) (L,) of an information curve: a group of n when k are known costs n g(k)
-    calls  how many groups; more than characters are not needed and not taken
+    calls  how many groups; there are never more than characters to write
     known  how many characters are given
+    Of sizes that cost the same it takes the most even ones. ValueError if g is not finite or known is not in [0, L].
     """
     check_at_least(1, calls=calls)
+    check_at_least(0, known=known)
     L = len(g)
+    if known > L or not g.isfinite().all():
+        raise ValueError(f"costs must be finite, and at least as many as the {known} known characters; here are {L}")
     g = isotonic(g.double())
     calls = min(calls, L - known)
     k = torch.arange(known, L + 1)
     n = k - k[:, None]  # from row to column
-    step = torch.where(n > 0, n * torch.cat([g, g[-1:]])[k][:, None], math.inf)
+    step = torch.where(n > 0, n * torch.cat([g, g[-1:]])[k][:, None] + 1e-9 * n.square(), math.inf)
     cost, came_from = torch.where(k == known, 0.0, math.inf).double(), []
     for _ in range(calls):
         cost, best = (cost[:, None] + step).min(0)
@@ -235,8 +241,8 @@ def best_sizes(g: Tensor, calls: int, known: int = 0) -> list[int]:
 
 
 def isotonic(g: Tensor) -> Tensor:
-    """The nearest curve (L,) that never rises, by least squares: pool adjacent violators. Knowing more never costs
-    more, so whatever rises is noise, and a minimum over noise would prefer the group that happened to look cheap."""
+    """The nearest curve (L,) that never rises, by least squares (pool adjacent violators). Knowing more should never
+    cost more, so whatever rises is noise, and a minimum over noise prefers what happens to look cheap."""
     pools: list[list[float]] = []  # mean, length
     for value in g.tolist():
         pools.append([value, 1])

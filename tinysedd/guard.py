@@ -86,7 +86,7 @@ def check_no_nan(bound: Tensor) -> Tensor:
     """The bound of each text, if all are numbers. FloatingPointError if not."""
     if bound.isnan().any():
         raise FloatingPointError(
-            "the bound is not a number: the score returned nan, or infinity where it should be finite"
+            "the bound or cost is not a number: the score returned nan, or infinity where it should be finite"
         )
     return bound
 

@@ -152,4 +152,4 @@ def unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tensor
 
 def smallest(key: Tensor, among: Tensor, count: Tensor) -> Tensor:
     """The `count` (B, 1) positions with the smallest keys (B, L) among those allowed (B, L), as a mask (B, L)."""
-    return key.double().masked_fill(~among, torch.inf).argsort(-1).argsort(-1) < count
+    return key.double().masked_fill(~among, torch.inf).argsort(dim=-1, stable=True).argsort(-1) < count

@@ -31,7 +31,8 @@ class Training:
     clip       largest norm of the gradient
     validate   how many validations, evenly spread over the training
     bfloat16   autocast; always on on a GPU
-    ValueError unless exactly one of steps and minutes is given, counts are at least 1, and lr and clip above 0.
+    ValueError unless exactly one of steps and minutes is given, counts are at least 1 (ns_steps: to 99), and lr,
+    embed_lr and clip above 0.
     """
 
     steps: int | None = 2000
@@ -56,6 +57,7 @@ class Training:
         check_at_least(1, warmup=self.warmup, ns_steps=self.ns_steps)
         check_between(0, math.inf, minutes=1 if self.minutes is None else self.minutes, lr=self.lr, clip=self.clip)
         check_between(0, math.inf, embed_lr=self.embed_lr)
+        check_between(0, 100, ns_steps=self.ns_steps)
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, not {self.ema_decay}")
         check_one_of(("bound", "even"), weight=self.weight)
@@ -92,7 +94,7 @@ def fit(
 ) -> list[Point]:
     """Train a model in place, on its device, and leave the averaged weights (EMA) in it. Returns the training curve.
 
-    loss    loss(model, x0 (B, L), rng, done) -> scalar, where done in [0, 1) is the share of the training that is over;
+    loss    loss(model, x0 (B, L), rng, done) -> scalar, where done in [0, 1) is the fraction that is over;
             default: score entropy, or cross-entropy for a causal model
     watch   called with the averaged model and the point at each validation
     keep    called with the state at each validation, and when `stop` ended the training early; it must store or copy
@@ -104,6 +106,7 @@ def fit(
     """
     check_alphabet(corpus.alphabet, model.process, model.alphabet)
     loss = loss or (lambda model, x0, rng, done: training_loss(model, x0, rng, training.weight))
+    vars(model).pop("costs", None)  # those of the weights before (see tinysedd.costs)
     rng = torch.Generator().manual_seed(training.seed)
     optimizers = make_optimizers(model, training)
     # EMA warm-up: at first the average covers the last tenth of the steps, so it forgets the untrained weights quickly.

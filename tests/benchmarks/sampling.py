@@ -28,11 +28,11 @@ from tinysedd.files import SHAKESPEARE
 CHAIN = "tweedie"
 PLAIN_STEPS, BATCH, TEXTS = 256, 64, 192
 SCHEMES = [
-    *(("corrected", steps) for steps in (12, 16, 24, 32, 48, 64)),
-    *(("planned", steps) for steps in (6, 9, 12, 16, 24, 32)),
-    *(("spread", steps) for steps in (12, 16, 24, 32)),
-    *(("entropy_bounded", steps) for steps in (16, 24, 32)),
-    *(("first_hitting", steps) for steps in (16, 32, 64, 128)),
+    *(("corrected", steps) for steps in (8, 12, 16, 24, 32, 64)),
+    *(("planned", steps) for steps in (6, 9, 12, 16, 24)),
+    *(("spread", steps) for steps in (16, 32)),
+    *(("entropy_bounded", steps) for steps in (16, 24)),
+    *(("first_hitting", steps) for steps in (32, 64)),
 ]
 JUDGE_MINUTES = 5.0
 

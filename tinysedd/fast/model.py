@@ -48,13 +48,6 @@ class FastBlock(Block):
     def mlp(self, h: Tensor) -> Tensor:
         return super().mlp(token_shift(h, self.causal) if self.shift else h)
 
-    def at(self, h: Tensor, where: Tensor) -> Tensor:
-        """`forward` without sigma, at the K places where (B, L) is true only: (K, width)."""
-        h = h + self.attend(self.norm1(h))
-        z = self.norm2(h)
-        z = token_shift(z, self.causal) if self.shift else z
-        return h[where] + super().mlp(z[where])
-
 
 class FastTransformer(Transformer):
     """`Transformer` with neighbor embeddings, hashed bigrams and token shift."""
@@ -95,29 +88,35 @@ class FastTransformer(Transformer):
             rows = torch.cat([rows, first + bigram], -1)
         return rows
 
-    def log_posterior_at(self, x: Tensor, where: Tensor) -> Tensor:
-        """`log_posterior` of x (B, L) at the K places where (B, L) is true only, row by row: (K, N).
 
-        For networks that need no sigma. The last block's MLP, half of its work, is computed at these places only.
-        """
-        if not self.blocks:
-            return self.log_posterior(x)[where]
-        h = self.embed_characters(x) + self.place.weight[: x.shape[1]]
-        for block in self.blocks[:-1]:
-            h = block(h, None)
-        last = cast(FastBlock, self.blocks[-1])
-        return self.head(self.norm(last.at(h, where))).float().log_softmax(-1)
-
-
-def knows_places(score: Score, process: Process) -> TypeGuard[FastTransformer]:
-    """Whether a score function of this process has `log_posterior_at`: a denoiser for masks."""
+def knows_places(score: Score, process: Process) -> TypeGuard[Transformer]:
+    """Whether `log_posterior_at` can ask this score function of this process: whether it is a `Transformer` or a
+    `FastTransformer`, and no subclass that may change what it says, and a denoiser for masks."""
     return (
-        isinstance(score, FastTransformer)
+        (type(score) is Transformer or type(score) is FastTransformer)
         and not (score.needs_sigma or score.config.free_scores)
-        and isinstance(process, Absorbing)
-        and isinstance(score.process, Absorbing)
+        and type(process) is type(score.process) is Absorbing
         and score.process.num_tokens == process.num_tokens
     )
+
+
+def log_posterior_at(model: Transformer, x: Tensor, where: Tensor) -> Tensor:
+    """`model.log_posterior` of x (B, L) at the K places where (B, L) is true only, row by row: (K, N).
+
+    For models that need no sigma. The last block's MLP, most of its work, is computed at these places only. ValueError
+    if the texts are longer than the model's length.
+    """
+    if not model.blocks or x.shape[1] > model.length:
+        return model.log_posterior(x)[where]
+    h = model.embed_characters(x) + model.place.weight[: x.shape[1]]
+    for block in model.blocks[:-1]:
+        h = block(h, None)
+    last = cast(Block, model.blocks[-1])
+    h = h + last.attend(last.norm1(h))
+    z = last.norm2(h)
+    z = token_shift(z, last.causal) if isinstance(last, FastBlock) and last.shift else z
+    h = h[where] + Block.mlp(last, z[where])  # (K, width)
+    return model.head(model.norm(h)).float().log_softmax(-1)
 
 
 def token_shift(h: Tensor, causal: bool = False) -> Tensor:

@@ -1,7 +1,7 @@
 """Samplers that write better text in fewer steps, and `sample`, which picks the best one for a process.
 
-With masks it is known before the network is asked which characters a step draws. So a `FastTransformer` is asked only
-about the texts in which it draws any, and its last block computes only those places.
+tweedie, spread, planned and corrected choose what a step draws before they ask the network. So they ask it only about
+the texts in which something is drawn, and its last block computes only those places.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from tinysedd import sampling
 from tinysedd.costs import best_sizes
-from tinysedd.fast.model import knows_places
+from tinysedd.fast.model import knows_places, log_posterior_at
 from tinysedd.guard import call, check_between, check_probabilities
 from tinysedd.process import Absorbing, Process, Score, sample_categorical
 from tinysedd.sampling import Sampler, Trajectory, find_masks, smallest
@@ -78,18 +78,19 @@ def spread(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int
 def planned(
     score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: int, generator=None, costs: Tensor | None = None
 ) -> Trajectory:
-    """Absorbing only: `spread`, in groups whose sizes lose least in so many steps.
+    """Absorbing only: `spread`, in groups whose sizes lose least in this many steps, small ones first.
 
     What a group of n loses when k characters are known follows from what a character costs then (`costs`: g(k) of
-    `tinysedd.costs`; default: score.costs, which training stores with a checkpoint). The best sizes follow by dynamic
-    programming. More steps than masks are not needed and not taken. ValueError if there are no costs.
+    `tinysedd.costs`; default: score.costs, which `tinysedd train` stores with a checkpoint). The best sizes follow by
+    dynamic programming. It never takes more steps than there are masks. ValueError if there are no costs.
     """
     masked = find_masks(process, x, free)
     costs = getattr(score, "costs", None) if costs is None else costs
     if costs is None or len(costs) < x.shape[1]:
         raise ValueError(
-            "the planned sampler must know what a character costs: pass costs=, or set score.costs, to the g of an "
-            f"information_curve for texts of {x.shape[1]} characters"
+            "the planned sampler must know what a character costs, which this model does not say: use the sampler "
+            "spread, or pass costs=, the g of a tinysedd.costs.information_curve for texts of "
+            f"{x.shape[1]} characters"
         )
     known = x.shape[1] - int(masked.sum(-1).max())
     sizes = best_sizes(costs[: x.shape[1]], steps, known) if masked.any() else []
@@ -106,7 +107,7 @@ def _in_groups(
         count = masked.sum(-1, keepdim=True)  # (B, 1)
         # An even group leaves a remainder for the last step, when most of the text is known.
         group = count // (steps - step) if isinstance(sizes, int) else torch.full_like(count, sizes[step])
-        hit = smallest(order, masked, group)
+        hit = smallest(order, masked, group) & masked  # a text may have fewer masks than the group
         x = _unmask(score, process, x, hit, _sigma(masked), _rand(x, generator))
         masked = masked & ~hit
         states.append(x)
@@ -122,8 +123,9 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
     again given the rest, oldest first. With the exact score and one character at a time this is Gibbs sampling, which
     leaves p(x0) unchanged. It repairs characters that were drawn when little was visible, or together with others.
     """
-    first = spread if getattr(score, "costs", None) is None else planned
-    first = first(score, process, x, free, steps - steps // 4, generator)
+    costs = getattr(score, "costs", None)
+    write = spread if costs is None or len(costs) < x.shape[1] else planned
+    first = write(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
     steps_masked = (first.states == process.mask).sum(0)  # (B, L): how long each character stayed masked
@@ -139,8 +141,8 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
 
 
 def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int, generator=None) -> Trajectory:
-    """`sampling.tweedie`, the same chain. Under Absorbing it depends on the time alone whether a mask is drawn, so a
-    network that needs no sigma is asked only about the texts and the places that are."""
+    """`sampling.tweedie`, the same chain. Which masks are drawn depends only on the time, so a network that needs no
+    sigma is asked only about these."""
     if not knows_places(score, process):
         return sampling.tweedie(score, process, x, free, steps, generator)
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x.device)
@@ -161,9 +163,9 @@ def trapezoidal(
 ) -> Trajectory:
     """The theta-trapezoidal method, of second order, with two calls per step (Ren et al., 2502.00234, algorithm 2).
 
-    A step removes the noise d from sigma on. With the rates of x it goes on for theta d, as Euler's method does, to y.
-    The rest goes from y, with rates that are extrapolated from those of x and of y, and cut off at 0. The last step is
-    one call that removes all noise that is left.
+    A step lowers sigma by d. First it moves theta d with the rates of x, as Euler's method does, to y. From y it moves
+    the rest, with rates that are extrapolated from those of x and y and cut off at 0. The last step is a single call
+    that removes all the noise that is left.
     """
     check_between(0, 1, theta=theta)
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x.device)
@@ -208,8 +210,7 @@ def sample(
     steps    steps of the sampler
     count    how many texts
     options  prompt=, length=, alphabet=, generator=: see `tinysedd.sampling.sample`
-    A `FastTransformer` with masks is asked only about the texts and places that are drawn. ValueError for an unknown
-    sampler, and as in `sampling.sample`.
+    ValueError for an unknown sampler, and as in `sampling.sample`.
     """
     sampler = best_sampler(process) if sampler is None else sampler
     if isinstance(sampler, str):
@@ -229,9 +230,10 @@ def golden_order(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 def _posterior_at(score: Score, process: Process, x: Tensor, where: Tensor, sigma: Tensor) -> Tensor:
     """p(x0_i = a | x) (K, S or N), float64, at the K masks of x (B, L) where (B, L) is true."""
+    rows = where.any(-1)
+    x, where, sigma = x[rows], where[rows], sigma[rows]
     if knows_places(score, process):
-        rows = where.any(-1)
-        return score.log_posterior_at(x[rows], where[rows]).double().exp()
+        return log_posterior_at(score, x, where).double().exp()
     return process.denoise(call(score, process, x, sigma), x, sigma)[where].double()
 
 
@@ -262,7 +264,7 @@ def _sigma(masked: Tensor) -> Tensor:
 
 def _rates(score: Score, process: Process, x: Tensor, sigma: Tensor) -> Tensor:
     """The reverse rates per unit of sigma, Q(y -> x_i) s_y (B, L, S), float64, with 0 at y = x_i."""
-    into = process.rate_matrix().fill_diagonal_(0).mT.to(x.device)[x]
+    into = process.rate_matrix().clone().fill_diagonal_(0).mT.to(x.device)[x]
     return into * call(score, process, x, sigma.expand(len(x))).double().exp()
 
 
