@@ -362,7 +362,7 @@ def test_a_score_of_the_wrong_shape_is_refused_wherever_it_is_called(score, mess
         *[lambda name=name: sample(score, PROCESS, length=6, count=4, sampler=name, steps=4)
           for name in ("euler", "tweedie", "first_hitting", "trapezoidal", "entropy_bounded", "spread", "corrected")],
         lambda: chain_rule(score, PROCESS, X0),
-        lambda: information_curve(score, PROCESS, X0),
+        lambda: information_curve(score, PROCESS, X0, batch=4),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(ValueError, match=message):
@@ -691,7 +691,7 @@ def test_a_hostile_or_foreign_state_is_refused(folder):
         ({"training": raw["training"] | {"lr": -1.0}}, "lr must be"),
         ({"training": raw["training"] | {"new": 1}}, "unexpected keyword"),
         ({"notes": "a poem"}, "notes of bad.train are damaged"),
-        ({"notes": {}}, "`tinysedd train` did not make it"),
+        ({"notes": {}}, "not by `tinysedd train`"),
         ({"notes": raw["notes"] | {"corpus": 5, "folder": None}}, "does not say its corpus, folder"),
         ({"optimizers": raw["optimizers"][:1]}, "cannot continue bad.train"),
         ({"optimizers": [{}, {}]}, "cannot continue bad.train"),
