@@ -528,7 +528,7 @@ def test_weights_beyond_half_precision_come_back(tmp_path):
 
 
 def test_a_bound_that_is_not_a_number_is_an_error():
-    with pytest.raises(FloatingPointError, match="bound is not a number"):
+    with pytest.raises(FloatingPointError, match="is not a number: the score returned"):
         likelihood_bound(lambda x, sigma: torch.full((*x.shape, 6), math.nan), PROCESS, X0)
     bound = likelihood_bound(lambda x, sigma: torch.full((*x.shape, 6), -math.inf), PROCESS, X0)
     assert bound.nats_per_char == math.inf  # a score that calls the truth impossible has an infinite bound
