@@ -124,16 +124,19 @@ def ledger(values: dict, path: Path, quick: bool) -> None:
         steps = [entry["steps"] for entry in values["steps"]]
         for name, (color, mark, line) in (("spread", STYLES[3]), ("planned", STYLES[4])):
             total = [entry[name]["learning"] + entry[name]["factorization"] for entry in values["steps"]]
-            least = [-np.log(max(statistics.fmean(entry["valid"][name]), 1e-3)) for entry in values["steps"]]
+            valid = [statistics.fmean(entry["valid"][name]) for entry in values["steps"]]
+            least = [-np.log(share) if share else np.nan for share in valid]  # no valid text proves nothing
             right.plot(steps, total, color=color, marker=mark, linestyle=line, label=f"{name}, at most")
             right.plot(steps, least, color=color, marker=mark, linestyle="none", fillstyle="none", label="at least")
         learning = [entry["planned"]["learning"] for entry in values["steps"]]
         right.plot(steps, learning, color=GREEN, linestyle="-.", label="of planned: learning error")
-        right.set(xscale="log", xlabel="steps", ylabel="KL(data || samples), nats per text")
+        right.set(xscale="log", yscale="log", xlabel="steps", ylabel="KL(data || samples), nats per text")
+        _plain_ticks(right.yaxis)
         right.set_xticks(steps, steps)
         right.minorticks_off()
+        right.set_ylim(bottom=0.002)  # room for the legend
         left.legend()
-        right.legend()
+        right.legend(loc="lower left")
 
 
 def worlds(values: dict, path: Path, quick: bool) -> None:
