@@ -292,3 +292,10 @@ def test_a_training_needs_steps_or_minutes():
 def test_a_training_knows_the_range_of_each_option(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         Training(**options)
+
+
+def test_costs_of_the_weights_before_do_not_outlive_a_training(corpus):
+    model = small_model()
+    model.costs = torch.ones(3)
+    fit(model, corpus, Training(steps=1, batch=2), progress=False)
+    assert not hasattr(model, "costs")
