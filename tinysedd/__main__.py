@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add("--count", type=_count, default=1, help="number of texts (default: 1)")
     add("--steps", type=_count, help="sampling steps (default: one per character)")
     add("--sampler", choices=SAMPLERS, help="sampler (default: corrected; tweedie if there are no masks)")
-    add("--seed", type=_seed, help="random seed, to get the same text again (default: a new one)")
+    add("--seed", type=_natural, help="random seed, to get the same text again (default: a new one)")
     add("--save", type=Path, help="also write an animation or the text: .gif, .png, .html or .txt")
     add("--force", action="store_true", help="let --save replace a file that exists")
     add("--plain", action="store_true", help="print only the text, without the animation")
@@ -112,8 +112,8 @@ def parser() -> argparse.ArgumentParser:
     add("--lines", action="store_true", help="the file has one text per line")
     add("--texts", type=_count, help="texts for the bound (default: all held-out texts; 2000 of a world)")
     add("--samples", type=_count, help="samples for each number of steps, for a world only (default: 500)")
-    add("--orders", type=_seed, help="texts for the cost of each order, 0 for none; with masks only (default: 32)")
-    add("--seed", type=_seed, default=1, help="random seed (default: 1)")
+    add("--orders", type=_natural, help="texts for the cost of each order, 0 for none; with masks only (default: 32)")
+    add("--seed", type=_natural, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
     return top
@@ -123,7 +123,7 @@ def _count(text: str) -> int:
     return _integer(text, 1)
 
 
-def _seed(text: str) -> int:
+def _natural(text: str) -> int:
     return _integer(text, 0)
 
 

@@ -93,8 +93,13 @@ def _mask(process: Process) -> int:
 
 def _ask(score: Score, process: Process, x: Tensor, masked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The arguments of `denoise` for x (B, L), at the noise that its share of masks suggests."""
-    sigma = -torch.log1p(-masked.sum(-1).double() / (x.shape[1] + 1))  # (B,)
+    sigma = sigma_of(masked)
     return call(score, process, x, sigma), x, sigma
+
+
+def sigma_of(masked: Tensor) -> Tensor:
+    """The total noise (B,) that a share of masks (B, L) suggests. It stays finite if all are masked."""
+    return -torch.log1p(-masked.sum(-1).double() / (masked.shape[1] + 1))
 
 
 @dataclass(frozen=True)

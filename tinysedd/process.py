@@ -77,7 +77,7 @@ class Process:
         """Denoising score entropy (B, L) >= 0, without the factor d sigma / dt (SEDD, theorem 3.4): sum over y != x_i
         of Q(y -> x_i) (s_y - r_y log s_y + r_y (log r_y - 1)), with r_y = q(y | x0_i) / q(x_i | x0_i)."""
         q = _rows(self.transition(sigma), x0).clamp(min=0)
-        r, rates = (q / q.gather(-1, x[..., None])).to(log_score), self._rates_into(x).to(log_score)
+        r, rates = (q / q.gather(-1, x[..., None])).to(log_score), self.rates_into(x).to(log_score)
         log_s = torch.where(rates > 0, torch.where(r > 0, log_score, log_score.clamp(min=-1e30)), 0.0)  # 0 log 0 = 0
         return (rates * (log_s.exp() + r * (torch.where(r > 0, r, 1.0).log() - log_s - 1))).sum(-1)
 
@@ -85,7 +85,7 @@ class Process:
         """Probabilities (B, L, S) of the next state after a reverse Euler step (SEDD, section 4.1): a jump to y has
         probability rate_times_dt (B,) Q(y -> x_i) s_y, staying has the rest. In a step so long that nothing is left,
         the jumps are scaled to sum to 1 and staying gets exactly 0."""
-        jumps = (self._rates_into(x) * per_text(rate_times_dt, x)[:, None, None]).to(log_score) * log_score.exp()
+        jumps = (self.rates_into(x) * per_text(rate_times_dt, x)[:, None, None]).to(log_score) * log_score.exp()
         total = jumps.sum(-1, keepdim=True)
         return (jumps / total.clamp(min=1)).scatter(-1, x[..., None], (1 - total).clamp(min=0))
 
@@ -102,7 +102,7 @@ class Process:
         p = self.tweedie(log_score, x, sigma)
         return _normalize(p if self.mask is None else p.index_fill(-1, torch.tensor(self.mask, device=p.device), 0))
 
-    def _rates_into(self, x: Tensor) -> Tensor:
+    def rates_into(self, x: Tensor) -> Tensor:
         """Q(y -> x_i) (B, L, S), float64, with 0 at y = x_i."""
         return self.rate_matrix().to(x.device).clone().fill_diagonal_(0).mT[x]
 
@@ -173,14 +173,14 @@ class Uniform(Process):
         return torch.logaddexp(log_p - odds, others.log()).scatter(-1, x[..., None], 0.0).to(log_posterior)
 
 
-def sample_categorical(p: Tensor, generator: Generator | None = None) -> Tensor:
+def sample_categorical(p: Tensor, generator: Generator | None = None, u: Tensor | None = None) -> Tensor:
     """Draw one state for each row of (unnormalized) probabilities: (..., S) -> (...), int64. In float64: 32-bit uniform
     numbers are too coarse for rare states and quietly lower the temperature (Zheng et al., 2409.02908, section 4).
-    ValueError if probabilities are nan or all 0."""
+    u (...): the random numbers in [0, 1) to draw with, if not new ones. ValueError if p is nan or all 0."""
     cdf = p.double().cumsum(-1)
     check_probabilities(cdf[..., -1])
-    u = torch.rand(p.shape[:-1], dtype=torch.float64, generator=generator).to(p.device)[..., None] * cdf[..., -1:]
-    return torch.searchsorted(cdf, u, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
+    u = torch.rand(p.shape[:-1], dtype=torch.float64, generator=generator).to(p.device) if u is None else u
+    return torch.searchsorted(cdf, u[..., None] * cdf[..., -1:], right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
 
 
 def _one_hit(Q: Tensor, sigma: Tensor | float) -> Tensor:

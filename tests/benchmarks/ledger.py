@@ -26,6 +26,7 @@ def measure(settings: Settings) -> Iterator[dict]:
     announce("ledger: the curves f and g")
     x0 = world.sample(4 if settings.quick else TEXTS, rng)
     curve = information_curve(model, process, x0, world.score(process), generator=rng)
+    model.costs = curve.g
     values = {"f": curve.f.tolist(), "g": curve.g.tolist(), "texts": len(x0), "steps": []}
     for steps in STEPS[:2] if settings.quick else STEPS:
         announce(f"ledger: {steps} steps")
@@ -35,7 +36,6 @@ def measure(settings: Settings) -> Iterator[dict]:
             shares = []
             for seed in range(settings.seeds):
                 generator = torch.Generator().manual_seed(seed)
-                model.costs = curve.g
                 drawn = sample(model, process, count=100, steps=steps, sampler=name, generator=generator)
                 shares.append(valid_share(world, drawn.states[-1]))
             entry["valid"][name] = shares

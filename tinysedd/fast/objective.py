@@ -39,7 +39,7 @@ class Shares:
             raise ValueError(f"even_from must be between 0 and 1, not {self.even_from}")
 
     def draw(self, count: int, done: float, generator: Generator | None = None) -> Tensor:
-        """Shares (count,) in (0, 1], float64, one from each of so many equally likely parts of the distribution.
+        """Shares (count,) in (0, 1], float64, one from each of this many equally likely parts of the distribution.
 
         done: the fraction of the training that is over.
         """
@@ -84,7 +84,7 @@ def score_entropy_loss(
         # The ratios r of the target enter as -r log s alone, so an average over texts changes just that term.
         own = process.log_score(F.one_hot(x0, process.num_tokens).double().log(), x, sigma).exp()
         mean = process.log_score(target_shares(process, x, x0, sigma, reference).log(), x, sigma).exp()
-        rates = process.rate_matrix().clone().fill_diagonal_(0).mT.to(x.device)[x]  # Q(y -> x_i) (B, L, S)
+        rates = process.rates_into(x)  # (B, L, S)
         change = torch.where(rates > 0, rates * (own - mean) * log_score.clamp(min=-1e30), 0.0)
         entropy = entropy + change.sum(-1).to(entropy)
     return (torch.expm1(sigma).to(entropy) * entropy.mean(-1)).mean()

@@ -10,9 +10,9 @@ import torch
 from torch import Generator, Tensor
 
 from tinysedd import sampling
-from tinysedd.costs import best_sizes
+from tinysedd.costs import best_sizes, sigma_of
 from tinysedd.fast.model import knows_places, log_posterior_at
-from tinysedd.guard import call, check_between, check_probabilities
+from tinysedd.guard import call, check_between
 from tinysedd.process import Absorbing, Process, Score, sample_categorical
 from tinysedd.sampling import Sampler, Trajectory, find_masks, smallest
 
@@ -44,7 +44,7 @@ def entropy_bounded(
         if not masked.any():
             break
         count = masked.sum(-1, keepdim=True)  # (B, 1)
-        p = _posterior_at(score, process, x, masked, _sigma(masked))  # (K, N) at the K masks
+        p = _posterior_at(score, process, x, masked, sigma_of(masked))  # (K, N) at the K masks
         entropy = torch.full(x.shape, math.inf, dtype=torch.float64, device=x.device)  # (B, L), in nats
         entropy = entropy.masked_scatter(masked, torch.special.entr(p).sum(-1))
         ordered = entropy.sort(-1).values
@@ -53,7 +53,7 @@ def entropy_bounded(
         if steps - left < min(random_first, steps // 8):
             order = torch.rand(x.shape, generator=generator).to(x.device)
             hit = smallest(order, masked, masked.any(-1, keepdim=True))
-        x = x.masked_scatter(hit, _categorical(p[hit[masked]], _rand(x, generator)[hit]))
+        x = x.masked_scatter(hit, sample_categorical(p[hit[masked]], u=_rand(x, generator)[hit]))
         texts += int(masked.any(-1).sum())
         masked = masked & ~hit
         states.append(x)
@@ -100,7 +100,7 @@ def planned(
 def _in_groups(
     score: Score, process: Absorbing, x: Tensor, free: Tensor, order: Tensor, sizes: list[int] | int, generator
 ) -> Trajectory:
-    """Draw the masks in this order (B, L), smallest first, in groups of these sizes, or in so many even groups."""
+    """Draw the masks in this order (B, L), smallest first, in groups of these sizes, or in this many even groups."""
     masked, states, times = find_masks(process, x, free), [x], [1.0]
     steps = sizes if isinstance(sizes, int) else len(sizes)
     for step in range(steps):
@@ -108,7 +108,7 @@ def _in_groups(
         # An even group leaves a remainder for the last step, when most of the text is known.
         group = count // (steps - step) if isinstance(sizes, int) else torch.full_like(count, sizes[step])
         hit = smallest(order, masked, group) & masked  # a text may have fewer masks than the group
-        x = _unmask(score, process, x, hit, _sigma(masked), _rand(x, generator))
+        x = _unmask(score, process, x, hit, sigma_of(masked), _rand(x, generator))
         masked = masked & ~hit
         states.append(x)
         times.append(_time(process, masked))
@@ -133,7 +133,7 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
     for step in range(steps // 4 if count else 0):
         positions = order[:, [(step * few + i) % count for i in range(few)]]  # (B, few)
         hit = torch.zeros_like(x, dtype=torch.bool).scatter(-1, positions, True)
-        x = _unmask(score, process, torch.where(hit, process.mask, x), hit, _sigma(hit), _rand(x, generator))
+        x = _unmask(score, process, torch.where(hit, process.mask, x), hit, sigma_of(hit), _rand(x, generator))
         states.append(x)
     calls = len(states) - 1
     times = torch.cat([first.times, torch.zeros(calls - first.calls)])
@@ -152,7 +152,7 @@ def tweedie(score: Score, process: Process, x: Tensor, free: Tensor, steps: int,
     for before, after in zip(share[:-1], share[1:]):
         u, jumps = _rand(x, generator), 1 - after / before
         hit = (x == process.mask) & free & (u < jumps)
-        x, texts = _unmask(score, process, x, hit, _sigma(hit), u / jumps), texts + int(hit.any(-1).sum())
+        x, texts = _unmask(score, process, x, hit, sigma_of(hit), u / jumps), texts + int(hit.any(-1).sum())
         states.append(x)
     calls = math.ceil(texts / len(x))
     return Trajectory(torch.stack(states), times.cpu(), ~free, calls=calls, mask=process.mask)
@@ -241,15 +241,7 @@ def _unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tenso
     """x (B, L) with the masks at hit (B, L) drawn from the posterior, by random numbers u (B, L) in [0, 1)."""
     if not hit.any():
         return x
-    return x.masked_scatter(hit, _categorical(_posterior_at(score, process, x, hit, sigma), u[hit]))
-
-
-def _categorical(p: Tensor, u: Tensor) -> Tensor:
-    """The state (K,) in which the cumulative sum of the probabilities p (K, S), float64, passes u (K,)."""
-    cdf = p.cumsum(-1)
-    check_probabilities(cdf[..., -1])
-    drawn = torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(-1)
-    return drawn.clamp(max=p.shape[-1] - 1)
+    return x.masked_scatter(hit, sample_categorical(_posterior_at(score, process, x, hit, sigma), u=u[hit]))
 
 
 def _rand(x: Tensor, generator: Generator | None) -> Tensor:
@@ -257,15 +249,9 @@ def _rand(x: Tensor, generator: Generator | None) -> Tensor:
     return torch.rand(x.shape, dtype=torch.float64, generator=generator).to(x.device)
 
 
-def _sigma(masked: Tensor) -> Tensor:
-    """The total noise (B,) that a share of masks (B, L) suggests. It stays finite if all are masked."""
-    return -torch.log1p(-masked.sum(-1).double() / (masked.shape[1] + 1))
-
-
 def _rates(score: Score, process: Process, x: Tensor, sigma: Tensor) -> Tensor:
     """The reverse rates per unit of sigma, Q(y -> x_i) s_y (B, L, S), float64, with 0 at y = x_i."""
-    into = process.rate_matrix().clone().fill_diagonal_(0).mT.to(x.device)[x]
-    return into * call(score, process, x, sigma.expand(len(x))).double().exp()
+    return process.rates_into(x) * call(score, process, x, sigma.expand(len(x))).double().exp()
 
 
 def _jump(x: Tensor, rates: Tensor, generator: Generator | None) -> Tensor:

@@ -32,7 +32,7 @@ class Fables:
     """One-line fables of 64 characters, padded with spaces, from a small grammar whose parts must agree.
 
     A template is text with slots: {name:list} draws a word from a list, each with the same probability, and {name}
-    repeats it, so whoever came in is the one who leaves. The grammar becomes a deterministic automaton with one layer
+    repeats it, so the animal that comes in also leaves. The grammar becomes a deterministic automaton with one layer
     of edges per position; a sum over all fables is then a sum over its edges.
 
     templates, lists, length: a grammar of your own. ValueError if a template does not fit the lists or the length.
