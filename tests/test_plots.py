@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from tinysedd import Absorbing, Fables, Uniform, Words
 from tinysedd.corpus import Alphabet
-from tinysedd.show import bars, curve, heatmap, ladder
+from tinysedd.show import bars, curve, describe, heatmap, ladder
 from tinysedd.train import Point
 
 WORDS, SIGMA = Words(), 0.5
@@ -65,7 +65,9 @@ def test_heatmap_labels_its_rows_and_columns_and_outlines_the_text():
     assert labels(ax.get_xticklabels()) == ["c", "·", "t"] and ax.get_title(loc="left") == "mine"
     assert labels(ax.get_yticklabels()) == [*"abcdefghijklmnopqrstuvwxyz", "·"]
     assert ax.get_ylim() == (27, 0)  # the first state is at the top
-    assert {patch.get_xy() for patch in ax.patches if isinstance(patch, Rectangle)} == {(0, 2), (1, 26), (2, 19)}
+    blank = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert {patch.get_xy() for patch in blank} == {(0, 2), (1, 26), (2, 19)}
+    assert {patch.get_facecolor() for patch in blank} == {(1, 1, 1, 1)}
     assert ax.patch.get_hatch() and "−inf" in str(labels(fig.legends[0].get_texts()))
     assert fig.axes[-1].get_ylabel() == "log10 of p(neighbor) / p(text)"
 
@@ -79,15 +81,15 @@ def test_heatmap_compares_two_maps_in_the_same_colors():
     assert [ax.get_title(loc="left") for ax in fig.axes[:2]] == ["learned", "exact"]
 
 
-def test_the_color_scale_covers_all_ratios_but_not_negligible_ones():
-    def clim(*values: float):
-        log_score = torch.tensor([[0.0, *values]]) * math.log(10)
-        return heatmap(log_score, torch.tensor([0]), Alphabet("abc")).axes[0].collections[0].get_clim()
+def test_all_maps_have_the_same_colors_centered_on_ratio_1():
+    def color(log10_ratio: float) -> tuple[float, ...]:
+        log_score = torch.tensor([[0.0, log10_ratio, -1.0, -math.inf]]) * math.log(10)
+        mesh = heatmap(log_score, torch.tensor([0]), Alphabet("abcd")).axes[0].collections[0]
+        return tuple(mesh.to_rgba(mesh.get_array()[1, 0]))
 
-    assert clim(-1.2, 0.6) == (-2, 1)
-    assert clim(-30.0, 2.0) == (-4, 2)
-    assert clim(0.001, -0.001) == (-1, 0)
-    assert clim(-math.inf, -math.inf) == (-1, 0)
+    assert min(color(0.0)) > 0.95  # neutral
+    assert color(1.0)[0] > color(1.0)[2] and color(-1.0)[0] < color(-1.0)[2]  # red above, blue below
+    assert color(3.0) == color(30.0) != color(2.0) and color(-3.0) == color(-30.0) != color(-2.0)
 
 
 def test_heatmap_wraps_a_long_text_and_numbers_its_positions():
@@ -100,6 +102,21 @@ def test_heatmap_wraps_a_long_text_and_numbers_its_positions():
     assert columns == "".join("⏎ $ab"[i] for i in x)
     assert labels(fig.axes[0].get_yticklabels()) == [*"⏎␣$ab"]
     assert labels(fig.axes[1].get_xticklabels(minor=True)) == ["70", "80", "90", "100", "110", "120"]
+
+
+def test_a_notebook_shows_a_figure_with_its_alt_text_once():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    x, log_score, _ = score_of(Absorbing(26), 2, 26, 19)
+    data, metadata = shell.display_formatter.format(heatmap(log_score, x, WORDS.alphabet, title="mine"))
+    assert data["image/png"] and plt.get_fignums() == []
+    alt = metadata["image/png"]["alt"]
+    assert alt == data["text/plain"] and alt.startswith("mine: ") and "c·t" in alt and "c[" in alt
+    assert not metadata["image/png"]["unconfined"]
+    _, metadata = shell.display_formatter.format(describe(plt.figure(), "wide & empty", wide=True))
+    assert metadata["image/png"]["unconfined"] and metadata["image/png"]["alt"] == "wide & empty"
+    InteractiveShell.clear_instance()
 
 
 # Bars

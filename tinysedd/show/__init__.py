@@ -14,6 +14,10 @@ A score function, and training:
     bars(log_score, x, alphabet)        the best neighbors
     ladder(words)                       a map of words with an edge between any two that differ in one character
     curve({name: points})               training curves
+    describe(fig, alt)                  a matplotlib figure of your own, displayed with an alt text
+
+TRUTH, MODEL and RIVAL are the colors of the exact answer, the diffusion model and an autoregressive model in every
+figure of the course.
 
 Explorers, which recompute their picture when you move a control:
 
@@ -35,18 +39,22 @@ from tinysedd.show.terminal import play
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ imports these
     from tinysedd.show.explorers import explore_denoising, explore_neighbors, explore_noise
     from tinysedd.show.pictures import animation, strip
-    from tinysedd.show.plots import bars, curve, heatmap, ladder
+    from tinysedd.show.plots import MODEL, RIVAL, TRUTH, bars, curve, describe, heatmap, ladder
 
 _LAZY = {
     "pictures": ["animation", "strip"],
-    "plots": ["bars", "curve", "heatmap", "ladder"],
+    "plots": ["MODEL", "RIVAL", "TRUTH", "bars", "curve", "describe", "heatmap", "ladder"],
     "explorers": ["explore_denoising", "explore_neighbors", "explore_noise"],
 }
 
 __all__ = [
+    "MODEL",
+    "RIVAL",
+    "TRUTH",
     "animation",
     "bars",
     "curve",
+    "describe",
     "explore_denoising",
     "explore_neighbors",
     "explore_noise",

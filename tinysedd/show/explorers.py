@@ -28,10 +28,12 @@ from tinysedd.show.frames import BREAK, CHANGED, COLUMNS, FORWARD_NAMES, Frame, 
 from tinysedd.show.pictures import still_png
 from tinysedd.show.player import still_html
 from tinysedd.show.plots import (
+    DECADES,
+    RATIOS,
     SHORT,
     SPACE,
+    ZERO,
     bars,
-    color_limits,
     format_ratio,
     heatmap,
     log10_ratios,
@@ -303,26 +305,25 @@ def score_map(log_score: Tensor, x: Tensor, alphabet: Alphabet, *beside: str) ->
     log_score: (L, S) in nats. x: (L,) the text's states.
     """
     m, best = log10_ratios(log_score), neighbors(log_score, x, alphabet, 1)
-    low, high, below = color_limits(m)
     summary = f"best neighbor {best[0][0]}, ratio {format_ratio(best[0][1])}" if best else "no jump is possible"
     starts = range(0, len(x), COLUMNS)
-    maps = (_svg(m[i : i + COLUMNS], x[i : i + COLUMNS].tolist(), alphabet, i, low, high) for i in starts)
+    maps = (_svg(m[i : i + COLUMNS], x[i : i + COLUMNS].tolist(), alphabet, i) for i in starts)
     label = escape(f"Score map of {len(x)} positions by {m.shape[1]} states; {summary}")
-    shades = ", ".join(colors.to_hex(colormaps["cividis"](i / 8)) for i in range(9))
+    shades = ", ".join(colors.to_hex(colormaps[RATIOS](i / 8)) for i in range(9))
     key = f'<span class="key" style="background: linear-gradient(90deg, {shades})"></span>'
     return (
         _side_by_side(f'<div class="beside" role="img" aria-label="{label}">{"".join(maps)}</div>', *beside)
-        + f"<div>ratio 10<sup>{low}</sup>{' or less' * below} {key} 10<sup>{high}</sup>; "
-        "hatched: ratio 0; outlined: the text itself, ratio 1</div>"
+        + f"<div>ratio 10<sup>−{DECADES}</sup> or less {key} 10<sup>{DECADES}</sup> or more; "
+        "hatched: ratio 0; blank: the text itself</div>"
     )
 
 
-def _svg(m: np.ndarray, x: list[int], alphabet: Alphabet, start: int, low: int, high: int) -> str:
+def _svg(m: np.ndarray, x: list[int], alphabet: Alphabet, start: int) -> str:
     """A part (columns, S) of a score map: hatching, then an image with one pixel per cell, then outlines and labels."""
     columns, S = m.shape
     a, b = (11 if columns > SHORT else 32), (14 if S <= 27 else 12 if S <= 40 else 8)  # a cell's width and height
     across, down = columns * a, S * b  # pixels
-    shades = colormaps["cividis"]((m.clip(low, high) - low) / (high - low), bytes=True)  # (columns, S, 4)
+    shades = colormaps[RATIOS]((m.clip(-DECADES, DECADES) + DECADES) / (2 * DECADES), bytes=True)  # (columns, S, 4)
     shades[~(m > -np.inf)] = 0  # transparent, so the hatching is visible
     png = io.BytesIO()
     Image.fromarray(shades.swapaxes(0, 1)).save(png, "PNG")
@@ -335,10 +336,11 @@ def _svg(m: np.ndarray, x: list[int], alphabet: Alphabet, start: int, low: int, 
     labels += [((i + 0.5) * a, down + 26, str(start + i)) for i in tenth]
     return (
         f'<svg width="{across + 26}" viewBox="-24 -2 {across + 26} {down + 32}">'
-        f'<svg width="{across}" height="{down}"><path d="{hatching}" stroke="#bbb"/></svg>'
+        f'<svg width="{across}" height="{down}"><path d="M0 0h{across}v{down}h-{across}z" fill="{ZERO}"/>'
+        f'<path d="{hatching}" stroke="#aaa"/></svg>'
         f'<image width="{across}" height="{down}" preserveAspectRatio="none" style="image-rendering: pixelated" '
-        f'href="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"/><g fill="none">'
-        f'<path d="{squares}" stroke="white" stroke-width="3"/><path d="{squares}" stroke="black"/></g>'
+        f'href="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"/>'
+        f'<path d="{squares}" fill="white" stroke="black"/>'
         + "".join(f'<text x="{i:g}" y="{j:g}">{escape(c)}</text>' for i, j, c in labels)
         + "</svg>"
     )

@@ -1,9 +1,11 @@
 """Still plots: the neighbors of a text, word ladders and training curves.
 
-Each function returns a matplotlib Figure. A notebook displays it if it is the last line of a cell.
+Each function returns a matplotlib Figure with alt text. A notebook displays it if it is the last line of a cell.
 """
 
+import io
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,11 +23,14 @@ from tinysedd.show.frames import COLUMNS, MASK, printable
 from tinysedd.train import Point
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"]  # Okabe and Ito's
+TRUTH, MODEL, RIVAL = "#1a1a1a", COLORS[0], COLORS[1]  # in every figure of the course
+RATIOS = "RdBu_r"  # color map of score maps: blue below ratio 1, nearly white at 1, red above
+ZERO = "#dddddd"  # behind the hatching of cells with ratio 0, so that cells near ratio 1 stand out
+DECADES = 3  # a score map has its full colors from a ratio of 10^-3 down and of 10^3 up
 LINES, MARKERS = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))], "osD^vP"
 STYLE: dict = {"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.spines.top": False,
                "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip
 SHORT = 16  # up to this length, a text gets wide columns
-DECADES = 6  # the largest range of the color scale, in powers of ten
 MOST_ROWS = 120  # of a heat map
 AROUND = 12  # characters shown on each side of a change in a long text
 WORD_BOX = (0.55, 0.36)  # width and height of a word in a ladder, in inches
@@ -39,16 +44,18 @@ def heatmap(
     *,
     compare_to: Tensor | None = None,
     title: str | Sequence[str] | None = None,
+    decades: int = DECADES,
 ) -> Figure:
-    """The concrete scores of all neighbors of a text, in colors on a log10 scale.
+    """The concrete scores of all neighbors of a text, in colors on a log10 scale that is the same in every picture.
 
     log_score   (L, S) in nats: entry (i, y) belongs to the text with x_i replaced by y
     x           (L,) the text's states
     compare_to  other log-scores (L, S), drawn with the same colors beside the first (below, if the text is long)
     title       a title, or a pair of titles with `compare_to`
-    Each column is a position and each row a state; the outlined cells spell the text. Long texts are wrapped. Hatched
-    cells have ratio 0, or no defined ratio because p(text) = 0. Of more than 120 states, only those of the text and
-    the 60 with the largest ratios are shown.
+    decades     the colors range from a ratio of 10^-decades to one of 10^decades; keep it in pictures to be compared
+    Each column is a position and each row a state; the blank cells spell the text. Ratio 1 is nearly white, larger
+    ratios are red and smaller ones blue. Long texts are wrapped. Hatched cells have ratio 0, or no defined ratio
+    because p(text) = 0. Of more than 120 states, only those of the text and the 60 with the largest ratios are shown.
     """
     maps = [log10_ratios(scores) for scores in (log_score, compare_to) if scores is not None]
     titles = [title, None] if title is None or isinstance(title, str) else title
@@ -56,7 +63,7 @@ def heatmap(
     if len(rows) > MOST_ROWS:
         best = np.nan_to_num(np.maximum.reduce(maps), nan=-np.inf, posinf=-np.inf).max(0).argsort()[-MOST_ROWS // 2 :]
         rows = sorted({*best.tolist(), *x.tolist()})
-    (L, S), (low, high, below) = (len(x), len(rows)), color_limits(*maps)
+    L, S = len(x), len(rows)
     starts = range(0, L, COLUMNS)
     down, across = (1, len(maps)) if L <= SHORT else (len(maps) * len(starts), 1)
     width = max(0.5 * across * L + 2.4, 4.5) if L <= SHORT else 8.5
@@ -67,31 +74,31 @@ def heatmap(
         meshes = []
         for ax, (m, title, start) in zip(axes.flat, panels):
             part = slice(start, start + COLUMNS)
-            meshes.append(_panel(ax, m[part][:, rows], x[part].tolist(), alphabet, rows, start, low, high))
+            meshes.append(_panel(ax, m[part][:, rows], x[part].tolist(), alphabet, rows, start, decades))
             ax.set_title(title if title and start == 0 else "")
         fig.colorbar(meshes[0], ax=axes, label="log10 of p(neighbor) / p(text)", pad=0.02, aspect=30,
-                     extend="min" if below else "neither", ticks=range(low, high + 1))  # fmt: skip
-        outlined = Patch(facecolor="none", edgecolor="black", label="the text itself: ratio 1")
+                     extend="both", ticks=range(-decades, decades + 1))  # fmt: skip
+        outlined = Patch(facecolor="white", edgecolor="black", label="the text itself")
         has_mask, visible = len(alphabet) < maps[0].shape[1], x < len(alphabet)
         frozen = bool(has_mask and visible.any())  # visible characters, which never change
         undefined = any((np.isnan(m) | (m == np.inf)).any() for m in maps)
         zero = f"ratio 0 (log10 is −inf){', or a jump that never happens' * frozen}{', or p(text) = 0' * undefined}"
-        hatched = Patch(facecolor="white", edgecolor="#bbb", hatch="/////", label=zero)
+        hatched = Patch(facecolor=ZERO, edgecolor="#aaa", hatch="/////", label=zero)
         handles = [outlined, hatched] if any((~(m > -np.inf)).any() for m in maps) else [outlined]
         fig.legend(handles=handles, loc="outside lower left", ncols=2 if width > 5 else 1, fontsize=8)
-    return _close(fig)
+    shown = " and ".join(filter(None, titles)) or "Score map"
+    text, best = "".join(state_labels(x.tolist(), alphabet)), neighbors(log_score, x, alphabet, 1)
+    found = f"best neighbor {best[0][0]}, ratio {format_ratio(best[0][1])}" if best else "no jump is possible"
+    return describe(fig, f"{shown}: ratios of all neighbors of “{text}”; {found}", wide=L > SHORT)
 
 
-def _panel(
-    ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, states: list[int], start: int, low: int, high: int
-) -> QuadMesh:
+def _panel(ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, states: list[int], start: int) -> QuadMesh:
     """Draw a part (columns, S) of a heat map. states: what its S rows are. start: the position of its first column."""
     columns, S = m.shape
-    mesh = ax.pcolormesh(np.ma.array(m, mask=~(m > -np.inf)).T, cmap="cividis", vmin=low, vmax=high)
-    ax.patch.set(hatch="/////", edgecolor="#bbb")
-    for color, width in [("white", 2.2), ("black", 1.0)]:
-        for i, row in enumerate(map(states.index, x)):
-            ax.add_patch(Rectangle((i, row), 1, 1, fill=False, edgecolor=color, linewidth=width, clip_on=False))
+    mesh = ax.pcolormesh(np.ma.array(m, mask=~(m > -np.inf)).T, cmap=RATIOS, vmin=-decades, vmax=decades)
+    ax.patch.set(facecolor=ZERO, hatch="/////", edgecolor="#aaa")
+    for i, row in enumerate(map(states.index, x)):  # its ratio is 1, whatever the score
+        ax.add_patch(Rectangle((i, row), 1, 1, facecolor="white", edgecolor="black", linewidth=1, clip_on=False))
     indent = ["", "  " if S > 40 else ""]  # where rows are narrow, every other label is further out
     rows = state_labels(states, alphabet, SPACE)
     ax.set_yticks(np.arange(S) + 0.5, [c + indent[i % 2] for i, c in enumerate(rows)])
@@ -114,14 +121,6 @@ def _panel(
 def log10_ratios(log_score: Tensor) -> np.ndarray:
     """Log-scores in nats, converted to log10, float64."""
     return log_score.detach().cpu().double().numpy() / np.log(10)
-
-
-def color_limits(*maps: np.ndarray) -> tuple[int, int, bool]:
-    """The color scale for log10 ratios: its lowest and highest power of ten, and whether any ratio is below it."""
-    finite = np.concatenate([m[np.isfinite(m)] for m in maps])
-    high = int(np.ceil(finite.max(initial=0) - 0.05))
-    low = int(np.floor(finite.min(initial=-1)))
-    return max(low, high - DECADES), high, low < high - DECADES
 
 
 def state_labels(states: Iterable[int], alphabet: Alphabet, space: str = " ") -> list[str]:
@@ -148,7 +147,8 @@ def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, tit
         ax.set(xlim=(0, 1.12 * max(1, *ratios, 1)), ylim=(len(ratios) - 0.4, -0.6))
         ax.set_xlabel("ratio p(neighbor) / p(text)")
         ax.set_title(title or "", pad=16)
-    return _close(fig)
+    listed = ", ".join(f"{label.strip()} {format_ratio(ratio)}" for label, ratio in best) or "none"
+    return describe(fig, f"{title or 'Best neighbors'}: {listed}")
 
 
 def neighbors(log_score: Tensor, x: Tensor, alphabet: Alphabet, top: int) -> list[tuple[str, float]]:
@@ -208,7 +208,8 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
         ax.set_axis_off()
         ax.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
         ax.set_title(title or "")
-    return _close(fig)
+    along = f"; the path {' → '.join(highlight)}" if highlight else ""
+    return describe(fig, f"{title or 'Word ladder'}: {len(words)} words, {len(edges)} pairs one letter apart{along}")
 
 
 def _layout(edges: np.ndarray, strokes: np.ndarray, width: float, height: float) -> np.ndarray:
@@ -281,16 +282,27 @@ def curve(
         ax.grid(alpha=0.3)
         ax.set_title(title or "")
         ax.legend()
-    return _close(fig)
+    ends = [f"{line.get_label()} ends at {line.get_ydata()[-1]:.3g}" for line in ax.lines]
+    return describe(fig, f"{title or y}: {', '.join(ends)}")
 
 
-def _close(fig: Figure) -> Figure:
-    """The figure, closed in pyplot, so that a notebook does not display it a second time at the end of the cell.
+def describe(fig: Figure, alt: str, *, wide: bool = False) -> Figure:
+    """The same figure, which a notebook now displays with an alt text. Make it the last line of a cell.
 
-    A text with characters that its font lacks gets the fonts that have them.
+    alt   what someone learns who cannot see the picture: what is drawn, and what it shows
+    wide  on a narrow screen, scroll the picture instead of shrinking it
+    The picture has double resolution, and a white background on dark pages too. A text with characters that its font
+    lacks gets the fonts that have them.
     """
     for text in fig.findobj(Text):
         if not text.get_text().isascii():
             text.set_fontfamily([*text.get_fontfamily(), *families(text.get_text())])
-    plt.close(fig)
+    plt.close(fig)  # or the notebook would display it a second time, without its alt text
+    vars(fig)["_repr_mimebundle_"] = partial(_mimebundle, fig, alt, wide)  # takes precedence over IPython's own
     return fig
+
+
+def _mimebundle(fig: Figure, alt: str, wide: bool, **_) -> tuple[dict, dict]:
+    fig.savefig(file := io.BytesIO(), format="png", dpi=150, facecolor="white")
+    metadata = {"alt": alt, "width": round(fig.get_figwidth() * 96), "unconfined": wide}
+    return {"image/png": file.getvalue(), "text/plain": alt}, {"image/png": metadata}
