@@ -92,7 +92,9 @@ def heatmap(
     return describe(fig, f"{shown}: ratios of all neighbors of “{text}”; {found}", wide=L > SHORT)
 
 
-def _panel(ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, states: list[int], start: int) -> QuadMesh:
+def _panel(
+    ax: Axes, m: np.ndarray, x: list[int], alphabet: Alphabet, states: list[int], start: int, decades: int
+) -> QuadMesh:
     """Draw a part (columns, S) of a heat map. states: what its S rows are. start: the position of its first column."""
     columns, S = m.shape
     mesh = ax.pcolormesh(np.ma.array(m, mask=~(m > -np.inf)).T, cmap=RATIOS, vmin=-decades, vmax=decades)
