@@ -221,12 +221,12 @@ def test_random_function_is_judged_by_frequencies_and_must_use_its_generator():
 
 def test_global_generator_is_restored():
     before = torch.get_rng_state()
-    coins(coins.reference)
+    coins(coins._reference)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_in_place_exercise_may_change_its_arguments():
-    assert count_up(count_up.reference)
+    assert count_up(count_up._reference)
     assert "wrong" in str(failure(count_up, lambda numbers: numbers.append(1) or numbers.pop()))
 
 

@@ -100,7 +100,7 @@ def test_exercise_has_five_wrong_solutions_three_diagnoses_and_two_right_solutio
 def test_each_mistake_gets_its_own_diagnosis(name):
     """No mistake passes, and none gets the diagnosis of an earlier one."""
     exercise = EXERCISES[name]
-    for mistake, diagnosis in exercise.mistakes:
+    for mistake, diagnosis in exercise._mistakes:
         failure = judge(exercise, mistake)
         assert failure is not None, f"it passes: {diagnosis}"
         assert failure.diagnosis == diagnosis, f"expected: {diagnosis}\ngot: {failure.diagnosis}"
@@ -256,19 +256,21 @@ def test_importing_tinysedd_loads_no_checks():
 
 def table(number: str, verbose: bool) -> str:
     """Counts of the attempts at each exercise of a notebook ("" for all); verbose: print every message too."""
-    rows: list[tuple[str, ...]] = [("nb", "exercise", "wrong", "rejected", "diagnosed", "right", "passed")]
+    rows: list[tuple[str, ...]] = [("nb", "exercise", "wrong", "rejected", "named", "located", "right", "passed")]
     for name in sorted((n for n in EXERCISES if NUMBER.get(n, "").startswith(number)), key=lambda n: NUMBER.get(n, "")):
         wrong = attempts_at(name, False)
         found = {a.function.__name__: judge(EXERCISES[name], a.function, a.seconds) for a in wrong}
         passed = [judge(EXERCISES[name], a.function) is None for a in attempts_at(name, True)]
         if verbose:
             print(*(f"--- {name}, {title}\n{failure}\n" for title, failure in found.items()), sep="\n")
-        diagnosed = [f for f in found.values() if f and f.diagnosis]
-        counts = (len(found), len(found) - list(found.values()).count(None), len(diagnosed), len(passed), sum(passed))
-        rows.append((NUMBER.get(name, "??"), name, *map(str, counts)))
-    totals = [str(sum(int(row[k]) for row in rows[1:])) for k in range(2, 7)]
+        rejected = [f for f in found.values() if f]
+        named = sum(f.diagnosis is not None for f in rejected)
+        located = sum(f.diagnosis is None and f.located for f in rejected)
+        rows.append((NUMBER.get(name, "??"), name, *map(str, (len(found), len(rejected), named, located))))
+        rows[-1] += (str(len(passed)), str(sum(passed)))
+    totals = [str(sum(int(row[k]) for row in rows[1:])) for k in range(2, 8)]
     rows.append(("", f"{len(rows) - 1} exercises", *totals))
-    return "\n".join(f"{a:3}{b:28}{c:>7}{d:>10}{e:>11}{f:>7}{g:>8}" for a, b, c, d, e, f, g in rows)
+    return "\n".join(f"{row[0]:3}{row[1]:28}" + "".join(f"{cell:>10}" for cell in row[2:]) for row in rows)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinysedd.checks.messages import describe, format_number
+from tinysedd.checks.messages import describe, digits_to_tell, format_number
 
 Tolerance = float | Callable[[Tensor], Tensor]
 """A relative error, or a function from expected numbers to the allowed absolute error of each."""
+
+
+class WrongNumbers(str):
+    """A difference between numbers and nothing else: the result has the right form.
+
+    Attributes:
+        digits: how many digits to print, so that the first wrong number does not look right.
+    """
+
+    digits = 4
 
 
 def binomial_tolerance(draws: int) -> Callable[[Tensor], Tensor]:
@@ -94,8 +104,11 @@ def difference(given: Any, expected: Any, tolerance: Tolerance, slack: float = 1
         several = isinstance(given, list | tuple) or (isinstance(given, Tensor | np.ndarray) and given.ndim > 0)
         if not several or len(given) != len(expected):
             return f"{len(expected)} results were expected, but you returned {describe(given)}."
-        parts = (difference(g, e, tolerance, slack) for g, e in zip(given, expected))
-        return next((f"Result {k} of {len(expected)}: {part}" for k, part in enumerate(parts, 1) if part), None)
+        for k, (g, e) in enumerate(zip(given, expected), 1):
+            if part := difference(g, e, tolerance, slack):
+                text = f"Result {k} of {len(expected)}: {part}"
+                return _numbers(text, part.digits) if isinstance(part, WrongNumbers) else text
+        return None
     try:
         given, expected = tensor(given), tensor(expected)
     except (ValueError, RecursionError) as error:
@@ -108,20 +121,33 @@ def difference(given: Any, expected: Any, tolerance: Tolerance, slack: float = 1
     return _wrong_numbers(given.double().reshape(expected.shape), expected.double(), tolerance, slack)
 
 
-def _wrong_numbers(given: Tensor, expected: Tensor, tolerance: Tolerance, slack: float) -> str | None:
-    """Which numbers differ by more than slack * tolerance, in words, or None. Both tensors have the same shape."""
+def wrong(given: Tensor, expected: Tensor, tolerance: Tolerance, slack: float = 1.0) -> Tensor:
+    """Which numbers differ by more than slack * tolerance. Both tensors are float64 and have the same shape."""
     if callable(tolerance):
         allowed = tolerance(expected)
     else:  # relative to each number, or to a hundredth of the largest
         largest = expected[expected.isfinite()].abs().max() if expected.isfinite().any() else 0.0
         allowed = tolerance * (expected.abs() + 0.01 * largest)
     close = ((given - expected).abs() <= slack * allowed) & expected.isfinite()
-    wrong = ~(close | (given == expected) | (given.isnan() & expected.isnan()))
-    if not wrong.any():
+    return ~(close | (given == expected) | (given.isnan() & expected.isnan()))
+
+
+def _numbers(text: str, digits: int) -> WrongNumbers:
+    found = WrongNumbers(text)
+    found.digits = digits
+    return found
+
+
+def _wrong_numbers(given: Tensor, expected: Tensor, tolerance: Tolerance, slack: float) -> str | None:
+    """Which numbers differ by more than slack * tolerance, in words, or None. Both tensors have the same shape."""
+    bad = wrong(given, expected, tolerance, slack)
+    if not bad.any():
         return None
     if (given.isnan() & ~expected.isnan()).any():
         return "Your result contains nan (not a number). Look for 0 / 0, inf - inf, or the log of a negative number."
-    at = wrong.nonzero()[0].tolist()
-    count = f"{int(wrong.sum())} of {wrong.numel()} numbers are wrong"
+    at = bad.nonzero()[0].tolist()
+    count = f"{int(bad.sum())} of {bad.numel()} numbers are wrong"
     where = f"{count}, the first at {at}" if at else "The number is wrong"
-    return f"{where}: {format_number(expected[tuple(at)])} was expected, yours is {format_number(given[tuple(at)])}."
+    e, g = expected[tuple(at)], given[tuple(at)]
+    digits = digits_to_tell(e, g)
+    return _numbers(f"{where}: {format_number(e, digits)} was expected, yours is {format_number(g, digits)}.", digits)

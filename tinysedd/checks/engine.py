@@ -2,33 +2,45 @@
 
 An exercise is a correct function, decorated. Everything else about it is attached to that function:
 
-    @exercise("you computed every ratio in one table.")    # said when everything is right
-    def concrete_score(p, x): ...                           # the reference, never shown
+    @exercise("you computed every ratio in one table.")     # said when everything is right
+    def concrete_score(p, x): ...                            # the reference, never shown
 
     @concrete_score.cases
-    def _(rng): yield p, x                                  # arguments; a check is only as good as its cases
+    def _(rng): yield p, x                                   # arguments; a check is only as good as its cases
 
-    @concrete_score.mistake("Your ratio is upside down.")   # the diagnosis if the student's results
-    def _(p, x): ...                                        # agree with this wrong version in every case
+    concrete_score.mistakes({                                # known wrong versions, each with its diagnosis:
+        "/ p[x] => - p[x]": "You subtract p(x).",            # the reference's source with an edit, or two in a tuple
+        "result.clamp(max=1)": "You clip the ratios.",       # an expression of its result and arguments
+    })
+
+    @concrete_score.mistake("Your changes accumulate.")      # a whole function, where an edit cannot say it
+    def _(p, x): ...
 
     @concrete_score.measure
-    def _(result, p, x): ...                                # if many results are right: what to compare instead
+    def _(result, p, x): ...                                 # if many results are right: what to compare instead
 
     @concrete_score.exact
-    def _(p, x): ...                                        # for random functions: the expected value of the measure
+    def _(p, x): ...                                         # for random functions: the expected value of the measure
 
     @concrete_score.picture
-    def _(function): ...                                    # a Figure made with the student's function
+    def _(function): ...                                     # a Figure made with the student's function
 
-Results may be tensors, arrays, nested lists or numbers, in single or double precision.
+A mistake is named if its results agree with the student's in every case, and are wrong numbers in at least one. What no
+mistake explains, relations.py may: "Your result is the right one upside down." needs no line in an exercise.
+
+Results may be in single or double precision. Where the reference returns a tensor, the student's function must, too.
 """
 
 import contextlib
 import copy
 import ctypes
+import functools
 import inspect
 import linecache
 import math
+import random
+import re
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,7 +50,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinysedd.checks.compare import Tolerance, binomial_tolerance, difference, tensor
+from tinysedd.checks import relations
+from tinysedd.checks.compare import Tolerance, WrongNumbers, binomial_tolerance, difference, tensor
 from tinysedd.checks.messages import CheckFailed, Passed, describe, paragraph, table
 
 __all__ = ["CheckFailed", "Exercise", "Passed", "binomial_tolerance", "describe", "exercise", "tensor"]
@@ -56,11 +69,13 @@ class Outcome:
         result: what the function returned, or its measure.
         error: the exception it raised, or None.
         changed: names of the arguments it changed.
+        raw: what the function returned, before it was measured.
     """
 
     result: Any = None
     error: Exception | None = None
     changed: list[str] = field(default_factory=list)
+    raw: Any = None
 
 
 def exercise(success: str, **options: Any) -> Callable[[Callable], "Exercise"]:
@@ -76,12 +91,11 @@ def exercise(success: str, **options: Any) -> Callable[[Callable], "Exercise"]:
     return lambda reference: Exercise(reference, success, **options)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Exercise:
     """A check: call it with the student's function. It returns `Passed` or raises `CheckFailed`.
 
     Attributes:
-        reference: the correct function.
         success: said when the check passes.
         tolerance: allowed relative error (numbers near 0 are compared with a hundredth of the largest number), or a
             function from expected numbers to their allowed absolute errors, such as `binomial_tolerance(draws)`.
@@ -89,19 +103,26 @@ class Exercise:
         seconds: time limit for one call, so that an endless loop does not block the notebook.
         repeats: how many calls, with the same generator, make up the result; if more than 1, it is a list.
         measured: what the numbers of the measure are, in words for the student.
-        mistakes: known wrong versions, each with its diagnosis.
+        gradient: name of the argument, a tensor or a function that returns one, whose gradient must arrive and agree.
     """
 
-    reference: Callable
+    _reference: Callable
     success: str
     tolerance: Tolerance = 1e-4
     in_place: bool = False
     seconds: float = 10.0
     repeats: int = 1
     measured: str = ""
-    mistakes: list[tuple[Callable, str]] = field(default_factory=list, init=False)
+    gradient: str = ""
+    _changes: list[tuple[Callable | str | tuple[str, ...], str]] = field(default_factory=list, init=False)
     _parts: dict[str, Callable] = field(default_factory=dict, init=False)
     _known: dict[tuple[Callable, int], Outcome] = field(default_factory=dict, init=False)
+
+    def __dir__(self) -> list[str]:
+        return ["name", "parameters"]  # what Tab shows to a student
+
+    def __repr__(self) -> str:
+        return f"check.{self.name}({self.name}) checks your function {self.name}({', '.join(self.parameters)})"
 
     def cases(self, make: Callable[[torch.Generator], Iterator[tuple]]) -> None:
         """Decorator: `make(rng)` yields the arguments of each case as a tuple. It must be deterministic given rng."""
@@ -124,17 +145,39 @@ class Exercise:
 
     def mistake(self, diagnosis: str) -> Callable[[Callable], None]:
         """Decorator: a wrong version. If the student's results agree with it in every case, the diagnosis is shown."""
-        return lambda wrong: self.mistakes.append((wrong, diagnosis))
+        return lambda wrong: self._changes.append((wrong, diagnosis))
+
+    def mistakes(self, diagnoses: dict[str | tuple[str, ...], str]) -> None:
+        """Wrong versions with their diagnoses: edits "old => new" of the reference, or expressions of its `result`."""
+        self._changes.extend(diagnoses.items())
+
+    @functools.cached_property
+    def _mistakes(self) -> list[tuple[Callable, str]]:
+        """The known wrong versions, made when they are first needed.
+
+        Raises:
+            ValueError: an edit does not apply exactly once.
+        """
+        return [(c if callable(c) else _changed(self._reference, c), diagnosis) for c, diagnosis in self._changes]
+
+    @functools.cached_property
+    def _rewired(self) -> list[tuple[Callable, str]]:
+        """Versions of the reference that get other arguments."""
+        return list(relations.rewired(self._reference, self.parameters, self._cases))
+
+    @functools.cached_property
+    def _cases(self) -> list[tuple]:
+        return sorted(self._parts["cases"](torch.Generator().manual_seed(0)), key=_size)
 
     @property
     def name(self) -> str:
         """The name of the reference function, and of the check."""
-        return self.reference.__name__
+        return self._reference.__name__
 
     @property
     def parameters(self) -> list[str]:
         """The parameter names of the reference function."""
-        return list(inspect.signature(self.reference).parameters)
+        return list(inspect.signature(self._reference).parameters)
 
     def __call__(self, function: Callable) -> Passed:
         """Check a student's function.
@@ -152,19 +195,25 @@ class Exercise:
             return self._check(function)
 
     def _check(self, function: Callable) -> Passed:
-        cases = sorted(self._parts["cases"](torch.Generator().manual_seed(0)), key=_size)
+        cases = self._cases
         self._check_call(function, cases[0])
-        given = [self._outcome(function, case, k) for k, case in enumerate(cases)]
+        given = [self.run(function, case) for case in cases]
         expected = [self._expected(case, k) for k, case in enumerate(cases)]
-        for case, g, e in zip(cases, given, expected):  # smallest case first
-            if found := self.difference(g, e):
-                raise self._diagnose(cases, given, case, g, e) or self._failed(_why(g, function) or found, case, g, e)
+        found = [self.difference(g, e) for g, e in zip(given, expected)]
+        if any(found):
+            raise self._explain(function, given, expected, found)
         for case, g in zip(cases, given):
             if g.changed:
                 raise self._failed(f"{_why(g, function)} The result is right.", case)
-            if any(isinstance(a, torch.Generator) for a in case) and self._ignores_generator(function, case, g):
-                problem = "The same generator gave two different results."
-                raise self._failed(f"{problem} Pass `generator=generator` to every random call.", case)
+        if other := _no_tensor(given[0].raw, self._outcome(self._reference, 0).raw):
+            raise self._failed(
+                f"The numbers are right, but you returned {other}. Return a tensor, because the next cells compute "
+                "with it: torch.stack(...) of a list of tensors, torch.tensor(...) of numbers.",
+                cases[0],
+            )
+        self._check_generator(function, given)
+        if self.gradient:
+            self._check_gradient(function)
         picture = self._parts.get("picture")
         return Passed(f"{self.name} is right: {self.success}", picture and picture(function))
 
@@ -174,7 +223,7 @@ class Exercise:
         Args:
             function: what to call.
             case: its arguments.
-            seed: seeds PyTorch's global generator during the call; its state is restored afterward.
+            seed: seeds the global generators during the call; their states are restored afterward.
 
         Returns:
             The outcome. An exception in the function becomes `Outcome.error`.
@@ -183,12 +232,12 @@ class Exercise:
             CheckFailed: the function raises NotImplementedError or exceeds the time limit.
         """
         arguments = _copy(case)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also queue a call for CUDA, slowly
+        with _seeded(seed):
             try:
                 with _time_limit(self.seconds):
                     results = [function(*arguments) for _ in range(self.repeats)]
-                outcome = Outcome(results if self.repeats > 1 else results[0])
+                outcome = Outcome(raw=results if self.repeats > 1 else results[0])
+                outcome.result = outcome.raw
                 if not self.in_place:
                     names = zip(self.parameters, arguments, case)
                     outcome.changed = [name for name, a, b in names if _differ(a, b)]
@@ -199,10 +248,14 @@ class Exercise:
                         outcome.error = InvalidResult(str(error))
                 return outcome
             except NotImplementedError as error:
-                lines = [f"{self.name} is not written yet.", "", *paragraph(f"Your task: {error}")]
+                task = str(error) or inspect.getdoc(function) or f"Write {self.name}({', '.join(self.parameters)})."
+                lines = [f"{self.name} is not written yet.", "", *paragraph(f"Your task: {task}")]
                 raise CheckFailed("\n".join(lines)) from None
             except TimeoutError:
                 problem = f"Your function did not finish within {self.seconds:g} seconds. Is there an endless loop?"
+                raise self._failed(problem, case) from None
+            except SystemExit:
+                problem = "Your function calls exit(), which would end the notebook. Use return to leave a function."
                 raise self._failed(problem, case) from None
             except Exception as error:
                 return Outcome(error=error)
@@ -221,28 +274,120 @@ class Exercise:
 
     def _expected(self, case: tuple, k: int) -> Outcome:
         exact = self._parts.get("exact")
-        return Outcome(exact(*_copy(case))) if exact else self._outcome(self.reference, case, k)
+        return Outcome(exact(*_copy(case))) if exact else self._outcome(self._reference, k)
 
-    def _outcome(self, function: Callable, case: tuple, k: int) -> Outcome:
-        """Run case number k. The outcomes of the reference and the mistakes are kept: the cases are always the same."""
-        if function is not self.reference and all(function is not wrong for wrong, _ in self.mistakes):
-            return self.run(function, case)
+    def _outcome(self, function: Callable, k: int) -> Outcome:
+        """The outcome of the reference or a wrong version in case number k, which is kept: the cases stay the same."""
         if (function, k) not in self._known:
-            outcome = self.run(function, case)
+            outcome = self.run(function, self._cases[k])
             if outcome.error:
                 outcome.error.__traceback__ = None  # it would keep the frames of the call alive
             self._known[function, k] = outcome
         return self._known[function, k]
 
-    def _diagnose(
-        self, cases: list[tuple], given: list[Outcome], case: tuple, g: Outcome, e: Outcome
-    ) -> CheckFailed | None:
-        """The failure with the diagnosis of the first mistake that agrees with `given` in every case, or None."""
-        for mistake, diagnosis in self.mistakes:
-            outcomes = (self._outcome(mistake, c, k) for k, c in enumerate(cases))
-            if all(not self.difference(outcome, wrong, 2) for outcome, wrong in zip(given, outcomes)):
+    def _explain(
+        self, function: Callable, given: list[Outcome], expected: list[Outcome], found: list[str | None]
+    ) -> CheckFailed:
+        """The failure of a function with wrong results: the diagnosis, or else as much as can be said."""
+        k = next(k for k, text in enumerate(found) if text)  # the smallest case that fails
+        case, g, e = self._cases[k], given[k], expected[k]
+        for mistake, diagnosis in self._mistakes:
+            if self._agrees(mistake, given, expected, found, 1):
                 return self._failed(diagnosis, case, g, e, diagnosis)
-        return None
+        why = _why(g, function)
+        if not why:
+            for version, text in self._rewired:
+                if self._agrees(version, given, expected, found, relations.LEAST):
+                    return self._failed(f"{text} {found[k]}", case, g, e, found=found[k])
+        results = [[o.error or o.result for o in side] for side in (given, expected)]
+        told = relations.explain(self.parameters, self._cases, *results, [bool(f) for f in found], self.tolerance)
+        located = bool(why or told) or not isinstance(found[k], WrongNumbers)
+        text = f"{why}\n{told}" if why else f"{told} {found[k]}"
+        unfit = why if isinstance(g.error, InvalidResult) else None  # a measure's reason is a diagnosis in itself
+        return self._failed(text.strip(), case, g, e, unfit, found[k], located)
+
+    def _agrees(
+        self, version: Callable, given: list[Outcome], expected: list[Outcome], found: list[str | None], least: int
+    ) -> bool:
+        """Whether a wrong version agrees in every case, and explains at least some wrong numbers, or a wrong text."""
+        explained, slack = 0, 1.5 if callable(self.tolerance) else 2.0
+        for k in sorted(range(len(found)), key=lambda k: not found[k]):  # failing cases first
+            wrong, g, e = self._outcome(version, k), given[k], expected[k]
+            if self.difference(g, wrong, slack):
+                return False
+            if found[k] and not g.error and not wrong.error and self.difference(wrong, e):
+                explained += relations.count_wrong(g.result, e.result, self.tolerance)
+        return explained >= least
+
+    def _check_generator(self, function: Callable, given: list[Outcome]) -> None:
+        """Raise CheckFailed unless the result depends on the generator, and on no other source of randomness."""
+        blind = None
+        for case, g in zip(self._cases, given):
+            if not any(isinstance(a, torch.Generator) for a in case):
+                continue
+            if difference(self.run(function, case, seed=1).result, g.result, 0.0):
+                problem = "The same generator gave two different results."
+                raise self._failed(f"{problem} Pass `generator=generator` to every random call.", case)
+            if blind is not False and not self._varies(self._reference, case):
+                continue
+            blind = case if blind is not False and not self._varies(function, case) else False
+        if blind:
+            problem = "Two different generators gave the same result."
+            problem += " Do not seed one of your own: pass `generator=generator` to every random call."
+            raise self._failed(problem, blind)
+
+    def _varies(self, function: Callable, case: tuple) -> bool:
+        """Whether the result depends on the seed of the generator among the arguments."""
+        seeds = [torch.Generator().manual_seed(seed) for seed in (101, 202, 303)]
+        other = [tuple(s if isinstance(a, torch.Generator) else a for a in case) for s in seeds]
+        first, *rest = (self.run(function, arguments) for arguments in other)
+        return any(o.error or difference(o.result, first.result, 0.0) for o in rest)
+
+    def _check_gradient(self, function: Callable) -> None:
+        """Raise CheckFailed unless the gradient arrives at the argument `gradient`, and agrees with the reference's."""
+        for case in self._cases:
+            given, expected = (self._derivative(f, case) for f in (function, self._reference))
+            if isinstance(given, str):
+                problem = (
+                    "The numbers are right, but they have no gradient, so nothing can be learned from them. Keep "
+                    f"tensors from beginning to end: no .item(), float(), .detach(), torch.tensor() or numpy. {given}"
+                )
+                raise self._failed(problem.strip(), case)
+            if found := difference(given, expected, 1e-3):
+                problem = (
+                    f"The numbers are right, but not their gradient with respect to {self.gradient}. Is a part of the "
+                    f"computation cut off, by .detach() or no_grad, for example? {found}"
+                )
+                raise self._failed(problem, case)
+
+    def _derivative(self, function: Callable, case: tuple) -> Tensor | str:
+        """The gradient of a weighted sum of the results, or what prevents it (perhaps "")."""
+        arguments, k = list(_copy(case)), self.parameters.index(self.gradient)
+        original = arguments[k]
+        if isinstance(original, Tensor):
+            weight = arguments[k] = original.requires_grad_()
+        else:
+            weight = torch.zeros((), dtype=torch.float64, requires_grad=True)
+
+            def shifted(*a: Any, **kw: Any) -> Tensor:
+                y = original(*a, **kw)
+                return y + weight.to(y.dtype) * torch.linspace(1, 2, y.shape[-1], dtype=y.dtype)
+
+            arguments[k] = shifted
+        try:
+            with _seeded(0), _time_limit(self.seconds):
+                result = function(*arguments)
+        except Exception as error:
+            return str(error)
+        total = torch.zeros((), dtype=torch.float64)
+        for part in result if isinstance(result, list | tuple) else [result]:
+            if isinstance(part, Tensor) and part.requires_grad:
+                finite = part.double().where(part.isfinite(), 0.0).flatten()
+                total = total + (finite * torch.linspace(1, 2, len(finite), dtype=torch.float64)).sum()
+        if not total.requires_grad:
+            return ""
+        (gradient,) = torch.autograd.grad(total, weight, allow_unused=True)
+        return "" if gradient is None else gradient
 
     def _check_call(self, function: object, case: tuple) -> None:
         """Raise CheckFailed unless the function is callable with this number of arguments."""
@@ -258,10 +403,6 @@ class Exercise:
         except ValueError:  # some built-in functions have no signature
             pass
 
-    def _ignores_generator(self, function: Callable, case: tuple, given: Outcome) -> bool:
-        """Whether the result changes with the seed of PyTorch's global generator, which the function should not use."""
-        return difference(self.run(function, case, seed=1).result, given.result, 0.0) is not None
-
     def _failed(
         self,
         problem: str,
@@ -269,22 +410,55 @@ class Exercise:
         given: Outcome | None = None,
         expected: Outcome | None = None,
         diagnosis: str | None = None,
+        found: str | None = None,
+        located: bool = True,
     ) -> CheckFailed:
         """The message of a failed check: the problem, a case that shows it, and the two results."""
         rows, results = dict(zip(self.parameters, case)), {}
         if given and expected:
             if isinstance(given.error, InvalidResult):
-                diagnosis, results = diagnosis or problem, {"yours": given.result}
+                results = {"yours": given.raw[0] if self.repeats > 1 else given.raw}
             elif not (given.error and self.measured):  # without a result there is nothing to measure
                 results = {"expected": expected.error or expected.result, "yours": given.error or given.result}
         width = max(map(len, rows | results))
         lines = [f"{self.name} is not right yet.", "", *paragraph(problem)]
         random = any(isinstance(argument, torch.Generator) for argument in case)  # such cases are all large
         lines += ["", f"{'A' if random else 'The smallest'} case that fails:", *table(rows, width)]
-        lines += ["", *table(results, width)] if results else []
+        lines += ["", *table(results, width, getattr(found, "digits", 4))] if results else []
         if "expected" in results and self.measured:
             lines += ["", *paragraph(f"expected, yours: {self.measured}")]
-        return CheckFailed("\n".join(lines), diagnosis)
+        return CheckFailed("\n".join(lines), diagnosis, located)
+
+
+def _changed(reference: Callable, change: str | tuple[str, ...]) -> Callable:
+    """The reference with edits "old => new" of its source, or followed by an expression of `result` and its arguments.
+
+    Raises:
+        ValueError: an old text does not occur exactly once.
+    """
+    edits, parameters = (change,) if isinstance(change, str) else change, inspect.signature(reference).parameters
+    if edits and "=>" not in edits[0]:
+        then = eval(f"lambda result, {', '.join(parameters)}: ({edits[0]})", reference.__globals__)
+        return lambda *arguments: then(reference(*arguments), *arguments)
+    source = textwrap.dedent(inspect.getsource(reference))
+    source = source[re.search(r"^def ", source, re.M).start() :]  # type: ignore[union-attr]
+    for edit in edits:
+        old, new = (part.strip() for part in edit.split("=>"))
+        if source.count(old) != 1:
+            raise ValueError(f"{old!r} occurs {source.count(old)} times in {reference.__name__}, not once")
+        source = source.replace(old, new)
+    found: dict[str, Any] = {}
+    exec(source, reference.__globals__, found)
+    return found[reference.__name__]
+
+
+def _no_tensor(given: Any, wanted: Any) -> str:
+    """What was returned in place of a tensor, in words, or "". A single number need not be a tensor."""
+    if isinstance(wanted, Tensor):
+        return "" if isinstance(given, Tensor) or wanted.ndim == 0 else describe(given)
+    if isinstance(wanted, list | tuple) and isinstance(given, list | tuple | np.ndarray):
+        return next((text for g, w in zip(given, wanted) if (text := _no_tensor(g, w))), "")
+    return ""
 
 
 def _why(given: Outcome, function: Callable) -> str:
@@ -308,6 +482,21 @@ def _why(given: Outcome, function: Callable) -> str:
         return message
     line = linecache.getline(code.co_filename, number).strip()
     return f"{message}. It comes from line {number - code.co_firstlineno + 1} of your function:\n    {line}"
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of PyTorch, Python and NumPy, and restore their states afterward."""
+    python, numpy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also queue a call for CUDA, slowly
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def _(entropy, share):
     "You average over texts too. The exercise asks for one bound for each text: keep the first axis."
 )
 def _(entropy, share):
-    return bound_per_text.reference(entropy, share).mean()
+    return bound_per_text._reference(entropy, share).mean()
 
 
 @bound_per_text.mistake("You return a number for each noise level. The bound of a text is their mean.")
@@ -103,7 +103,7 @@ def _h(nats: Tensor, length: int) -> Tensor:
 
 @bits_and_perplexity.mistake("You swapped bits and perplexity: return (bits, perplexity).")
 def _(nats, length):
-    return bits_and_perplexity.reference(nats, length)[::-1]
+    return bits_and_perplexity._reference(nats, length)[::-1]
 
 
 @bits_and_perplexity.mistake("You multiply by ln 2. A bit is only 0.69 nats, so there are more bits than nats: divide.")
@@ -140,14 +140,14 @@ def _(nats, length):
     "Both numbers are for a whole text. The exercise asks for numbers per character: divide by the length first."
 )
 def _(nats, length):
-    return bits_and_perplexity.reference(nats, 1)
+    return bits_and_perplexity._reference(nats, 1)
 
 
 @bits_and_perplexity.mistake(
     "The bits are right, but your perplexity is that of a whole text. Divide by the length before you take exp()."
 )
 def _(nats, length):
-    return bits_and_perplexity.reference(nats, length)[0], nats.mean().exp()
+    return bits_and_perplexity._reference(nats, length)[0], nats.mean().exp()
 
 
 @bits_and_perplexity.mistake(
@@ -155,7 +155,7 @@ def _(nats, length):
     "nats first, then take exp()."
 )
 def _(nats, length):
-    return bits_and_perplexity.reference(nats, length)[0], (nats / length).exp().mean()
+    return bits_and_perplexity._reference(nats, length)[0], (nats / length).exp().mean()
 
 
 @bits_and_perplexity.mistake("You return two numbers for each text. Average over texts first.")
@@ -165,7 +165,7 @@ def _(nats, length):
 
 @bits_and_perplexity.mistake("You sum over the texts. The exercise asks for the mean over texts.")
 def _(nats, length):
-    return bits_and_perplexity.reference(nats.sum()[None], length)
+    return bits_and_perplexity._reference(nats.sum()[None], length)
 
 
 @exercise("what both models share cancels, and the ± belongs to the difference.")
@@ -249,7 +249,7 @@ def _(a, b):
 
 @paired_gap.mistake("You swapped the gap and its ±: return (gap, standard error).")
 def _(a, b):
-    return paired_gap.reference(a, b)[::-1]
+    return paired_gap._reference(a, b)[::-1]
 
 
 @paired_gap.mistake("You return only the gap. Return its standard error too.")
@@ -338,7 +338,7 @@ def _(predict, x0, start):
 
 @autoregressive_loss.mistake("The sign is flipped: the loss is -log p, which is never negative.")
 def _(predict, x0, start):
-    return -autoregressive_loss.reference(predict, x0, start)
+    return -autoregressive_loss._reference(predict, x0, start)
 
 
 @autoregressive_loss.mistake(
@@ -399,7 +399,7 @@ def _agrees(x: Tensor, first, second) -> Tensor:
     "The fraction is right, but your ± divides by B - 1, as .std() does. For a fraction, use √(p (1 - p) / B)."
 )
 def _(x, first, second):
-    p, _ = agreeing_share.reference(x, first, second)
+    p, _ = agreeing_share._reference(x, first, second)
     return p, (p * (1 - p) / (len(x) - 1)).sqrt()
 
 
@@ -433,13 +433,13 @@ def _(x, first, second):
 
 @agreeing_share.mistake("This is the fraction of texts that do not agree. Return the fraction that do.")
 def _(x, first, second):
-    p, error = agreeing_share.reference(x, first, second)
+    p, error = agreeing_share._reference(x, first, second)
     return 1 - p, error
 
 
 @agreeing_share.mistake("You return the number of texts that agree. Divide it by the number of texts.")
 def _(x, first, second):
-    p, error = agreeing_share.reference(x, first, second)
+    p, error = agreeing_share._reference(x, first, second)
     return p * len(x), error
 
 
@@ -447,7 +447,7 @@ def _(x, first, second):
     "The fraction is right, but you did not take the square root in its standard error: √(p (1 - p) / B)."
 )
 def _(x, first, second):
-    p, error = agreeing_share.reference(x, first, second)
+    p, error = agreeing_share._reference(x, first, second)
     return p, error**2
 
 
@@ -456,7 +456,7 @@ def _(x, first, second):
     "divide by √B."
 )
 def _(x, first, second):
-    p, error = agreeing_share.reference(x, first, second)
+    p, error = agreeing_share._reference(x, first, second)
     return p, error * len(x) ** 0.5
 
 
@@ -464,10 +464,10 @@ def _(x, first, second):
     "The fraction is right, but in its standard error you divide by B instead of √B: √(p (1 - p) / B)."
 )
 def _(x, first, second):
-    p, error = agreeing_share.reference(x, first, second)
+    p, error = agreeing_share._reference(x, first, second)
     return p, error / len(x) ** 0.5
 
 
 @agreeing_share.mistake("You return only the fraction. Return its standard error too.")
 def _(x, first, second):
-    return agreeing_share.reference(x, first, second)[0]
+    return agreeing_share._reference(x, first, second)[0]

@@ -67,7 +67,7 @@ def _(s, r):
 
 @score_entropy.mistake("All signs are flipped, so your cost is largest, not smallest, at s = r.")
 def _(s, r):
-    return -score_entropy.reference(s, r)
+    return -score_entropy._reference(s, r)
 
 
 @score_entropy.mistake("This is the squared error. It allows negative ratios, and only large ratios count.")
@@ -82,12 +82,12 @@ def _(s, r):
 
 @score_entropy.mistake("You sum over everything. The exercise asks for the cost of each guess, in the shape of s.")
 def _(s, r):
-    return score_entropy.reference(s, r).sum()
+    return score_entropy._reference(s, r).sum()
 
 
 @score_entropy.mistake("You take the mean. The exercise asks for the cost of each guess, in the shape of s.")
 def _(s, r):
-    return score_entropy.reference(s, r).mean()
+    return score_entropy._reference(s, r).mean()
 
 
 @exercise("guess minus truth. It is this simple because the network outputs log s.")
@@ -128,7 +128,7 @@ def _(log_s, r):
 
 @score_entropy_gradient.mistake("This is the cost itself. The exercise asks for its derivative with respect to log s.")
 def _(log_s, r):
-    return score_entropy.reference(log_s.exp(), r)
+    return score_entropy._reference(log_s.exp(), r)
 
 
 @score_entropy_gradient.mistake(
@@ -237,7 +237,7 @@ def _(p, x, sigma):
     "The last state is missing. There are N + 1 states, including the mask, and at a mask the ratio of the mask is 1."
 )
 def _(p, x, sigma):
-    return absorbing_score.reference(p, x, sigma)[..., :-1]
+    return absorbing_score._reference(p, x, sigma)[..., :-1]
 
 
 @absorbing_score.mistake(
@@ -252,25 +252,25 @@ def _(p, x, sigma):
     "impossible, so their ratio is 0."
 )
 def _(p, x, sigma):
-    s = absorbing_score.reference(p, x, sigma)
+    s = absorbing_score._reference(p, x, sigma)
     return torch.where((x == p.shape[-1])[..., None], s, 1.0)
 
 
 @absorbing_score.mistake("At a visible character all your ratios are 0. The character itself has ratio 1.")
 def _(p, x, sigma):
-    return absorbing_score.reference(p, x, sigma) * (x == p.shape[-1])[..., None]
+    return absorbing_score._reference(p, x, sigma) * (x == p.shape[-1])[..., None]
 
 
 @absorbing_score.mistake(
     "Every text gets the sigma of the first one. sigma has one number for each text: reshape it to (B, 1, 1)."
 )
 def _(p, x, sigma):
-    return absorbing_score.reference(p, x, sigma[:1].expand(len(x)))
+    return absorbing_score._reference(p, x, sigma[:1].expand(len(x)))
 
 
 @absorbing_score.mistake("These are the logarithms of the right ratios. The exercise asks for the ratios themselves.")
 def _(p, x, sigma):
-    return absorbing_score.reference(p, x, sigma).log()
+    return absorbing_score._reference(p, x, sigma).log()
 
 
 @exercise("the score is the average of the keys, weighted by the probability of each character.")
@@ -339,7 +339,7 @@ def _(p, x, sigma):
 )
 def _(p, x, sigma):
     best = torch.nn.functional.one_hot(p.argmax(-1), p.shape[-1]).to(p)
-    return uniform_score.reference(best, x, sigma)
+    return uniform_score._reference(best, x, sigma)
 
 
 @uniform_score.mistake(
@@ -355,7 +355,7 @@ def _(p, x, sigma):
     "probability e^-sigma."
 )
 def _(p, x, sigma):
-    return uniform_score.reference(p, x, -torch.log(-torch.expm1(-sigma)))
+    return uniform_score._reference(p, x, -torch.log(-torch.expm1(-sigma)))
 
 
 @uniform_score.mistake(
@@ -378,12 +378,12 @@ def _(p, x, sigma):
     "Every text gets the sigma of the first one. sigma has one number for each text: reshape it to (B, 1, 1)."
 )
 def _(p, x, sigma):
-    return uniform_score.reference(p, x, sigma[:1].expand(len(x)))
+    return uniform_score._reference(p, x, sigma[:1].expand(len(x)))
 
 
 @uniform_score.mistake("These are the logarithms of the right ratios. The exercise asks for the ratios themselves.")
 def _(p, x, sigma):
-    return uniform_score.reference(p, x, sigma).log()
+    return uniform_score._reference(p, x, sigma).log()
 
 
 @exercise("this loss needs no true ratio, only texts and noise.")
@@ -403,7 +403,7 @@ def _(rng):
 def _costs(log_score: Tensor, x: Tensor, x0: Tensor, T: Tensor) -> Tensor:
     """Score entropy (B, L, N) against the key from q(y | a) (B, N, N), including y = x."""
     q = T[torch.arange(len(x))[:, None], x0]
-    return score_entropy.reference(log_score.exp(), q / _at_x(q, x))
+    return score_entropy._reference(log_score.exp(), q / _at_x(q, x))
 
 
 def _drop(costs: Tensor, at: Tensor) -> Tensor:
@@ -442,7 +442,7 @@ def _(log_score, x, x0, sigma):
 def _(log_score, x, x0, sigma):
     T = _transition(log_score, sigma)
     q = T[torch.arange(len(x))[:, None], x0]
-    return _drop(score_entropy.reference(log_score.exp(), _at_x(q, x) / q), x).mean(-1)
+    return _drop(score_entropy._reference(log_score.exp(), _at_x(q, x) / q), x).mean(-1)
 
 
 @denoising_score_entropy.mistake(
@@ -484,17 +484,17 @@ def _(log_score, x, x0, sigma):
 @denoising_score_entropy.mistake("You use log_score as if it were the score. The score is s = exp(log_score).")
 def _(log_score, x, x0, sigma):
     q = _transition(log_score, sigma)[torch.arange(len(x))[:, None], x0]
-    return _drop(score_entropy.reference(log_score, q / _at_x(q, x)), x).mean(-1)
+    return _drop(score_entropy._reference(log_score, q / _at_x(q, x)), x).mean(-1)
 
 
 @denoising_score_entropy.mistake("Every text gets the sigma of the first one. sigma has one number for each text.")
 def _(log_score, x, x0, sigma):
-    return denoising_score_entropy.reference(log_score, x, x0, sigma[:1].expand(len(x)))
+    return denoising_score_entropy._reference(log_score, x, x0, sigma[:1].expand(len(x)))
 
 
 @denoising_score_entropy.mistake("You sum over positions too. The exercise asks for the cost of each position, (B, L).")
 def _(log_score, x, x0, sigma):
-    return denoising_score_entropy.reference(log_score, x, x0, sigma).sum(-1)
+    return denoising_score_entropy._reference(log_score, x, x0, sigma).sum(-1)
 
 
 @exercise("with this loss, no score function gets below the entropy of the world.")
@@ -519,7 +519,7 @@ def _mask_costs(log_score: Tensor, x: Tensor, x0: Tensor, r: Tensor) -> Tensor:
     masked = (x == log_score.shape[-1] - 1)[..., None]
     log_s = torch.where(masked, log_score[..., :-1], 0.0)
     r = torch.zeros_like(log_s).scatter(-1, x0[..., None], 1.0) * r
-    return torch.where(masked, score_entropy.reference(log_s.exp(), r), 0.0)
+    return torch.where(masked, score_entropy._reference(log_s.exp(), r), 0.0)
 
 
 def _key(sigma: Tensor) -> Tensor:
@@ -573,7 +573,7 @@ def _(log_score, x, x0, sigma):
 def _(log_score, x, x0, sigma):
     log_s = log_score[..., :-1]
     r = torch.zeros_like(log_s).scatter(-1, x0[..., None], 1.0) * _key(sigma)
-    return score_entropy.reference(log_s.exp(), r).sum(-1)
+    return score_entropy._reference(log_s.exp(), r).sum(-1)
 
 
 @absorbing_score_entropy.mistake(
@@ -589,7 +589,7 @@ def _(log_score, x, x0, sigma):
 
 @absorbing_score_entropy.mistake("You sum over positions too. The exercise asks for the cost of each position, (B, L).")
 def _(log_score, x, x0, sigma):
-    return absorbing_score_entropy.reference(log_score, x, x0, sigma).sum(-1)
+    return absorbing_score_entropy._reference(log_score, x, x0, sigma).sum(-1)
 
 
 # 05 ----------------------------------------------------------------------------------------------------------------
@@ -882,7 +882,7 @@ def _(result, average, weights, decay):
     "You swapped old and new. A decay near 1 keeps almost all of the old average and adds little of the new weights."
 )
 def _(average, weights, decay):
-    return moving_average.reference(weights, average, decay)
+    return moving_average._reference(weights, average, decay)
 
 
 @moving_average.mistake("You add the new weights in full, so the average keeps growing. Multiply them by 1 - decay.")
@@ -1282,7 +1282,7 @@ def _(x0, mask, generator):
 
 @noised.mistake("The masks are right, but you return a different t. Return the times that the masks were drawn with.")
 def _(x0, mask, generator):
-    x, _ = noised.reference(x0, mask, generator)
+    x, _ = noised._reference(x0, mask, generator)
     return x, torch.rand((len(x0), 1), generator=generator)
 
 

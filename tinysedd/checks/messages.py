@@ -21,11 +21,12 @@ class CheckFailed(AssertionError):
     Args:
         message: the whole message.
         diagnosis: the part that names a known mistake, or None.
+        located: whether the message says more than which numbers are wrong, such as the line of an error.
     """
 
-    def __init__(self, message: str, diagnosis: str | None = None):
+    def __init__(self, message: str, diagnosis: str | None = None, located: bool = True):
         super().__init__(message)
-        self.diagnosis = diagnosis
+        self.diagnosis, self.located = diagnosis, located
 
     def _render_traceback_(self) -> list[str]:
         first, *rest = str(self).split("\n")
@@ -56,9 +57,10 @@ class Passed:
             display(self.picture)
 
 
-def table(rows: dict[str, Any], width: int) -> list[str]:
+def table(rows: dict[str, Any], width: int, digits: int = 4) -> list[str]:
     """Lines with a name and a value each; names are padded to `width`, and values may take several lines."""
-    return [f"    {n:{width}}   " + format_value(v).replace("\n", "\n" + " " * (width + 7)) for n, v in rows.items()]
+    values = {name: format_value(value, digits).replace("\n", "\n" + " " * (width + 7)) for name, value in rows.items()}
+    return [f"    {name:{width}}   {value}" for name, value in values.items()]
 
 
 def paragraph(text: str) -> list[str]:
@@ -92,21 +94,21 @@ def describe(value: object) -> str:
     return f"something of type {type(value).__name__}"
 
 
-def format_value(value: Any) -> str:
-    """Any value as text: numbers to four digits, matrices in rows, and large values by their description only."""
+def format_value(value: Any, digits: int = 4) -> str:
+    """Any value as text: numbers to some digits, matrices in rows, and large values by their description only."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], list | Tensor | np.ndarray):
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
             value = torch.as_tensor(value)
     if isinstance(value, Tensor | np.ndarray) and 0 < math.prod(value.shape) <= MAX_NUMBERS:
-        return _format_tensor(torch.as_tensor(value).detach())
+        return _format_tensor(torch.as_tensor(value).detach(), digits)
     if isinstance(value, list | tuple) and len(value) <= 12:
-        inside = ", ".join(map(format_value, value))
+        inside = ", ".join(format_value(part, digits) for part in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if isinstance(value, bool | str | int) or value is None:
         short = not isinstance(value, int) or value.bit_length() < 100
         return repr(value)[:MAX_NUMBERS] if short else f"({describe(value)})"
     if isinstance(value, float | np.number):
-        return f"{value:.4g}"
+        return f"{value:.{digits}g}"
     if isinstance(value, torch.Generator):
         return "(a generator)"
     if isinstance(value, Exception):
@@ -118,19 +120,24 @@ def format_value(value: Any) -> str:
     return repr(value)[: 2 * MAX_NUMBERS]
 
 
-def _format_tensor(t: Tensor) -> str:
+def _format_tensor(t: Tensor, digits: int) -> str:
     """Nested brackets; the rows of a matrix are aligned."""
     if t.ndim == 0:
-        return format_number(t)
+        return format_number(t, digits)
     if t.ndim == 1:
-        return "[" + ", ".join(map(format_number, t)) + "]"
+        return "[" + ", ".join(format_number(v, digits) for v in t) + "]"
     if t.ndim == 2:
-        cells = [[format_number(v) for v in row] for row in t]
+        cells = [[format_number(v, digits) for v in row] for row in t]
         width = max(len(cell) for row in cells for cell in row)
         return "[" + ",\n ".join("[" + ", ".join(cell.rjust(width) for cell in row) + "]" for row in cells) + "]"
-    return "[" + ",\n ".join(_format_tensor(part).replace("\n", "\n ") for part in t) + "]"
+    return "[" + ",\n ".join(_format_tensor(part, digits).replace("\n", "\n ") for part in t) + "]"
 
 
-def format_number(v: Tensor) -> str:
-    """A tensor with one number as text; floating-point numbers to four digits."""
-    return f"{v.item():.4g}" if v.is_floating_point() else str(v.item())
+def format_number(v: Tensor, digits: int = 4) -> str:
+    """A tensor with one number as text; floating-point numbers to some digits."""
+    return f"{v.item():.{digits}g}" if v.is_floating_point() else str(v.item())
+
+
+def digits_to_tell(a: Tensor, b: Tensor) -> int:
+    """How many digits (4 to 12) two different numbers need so that they do not print alike."""
+    return next((d for d in range(4, 12) if format_number(a, d) != format_number(b, d)), 12)

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from tinysedd.checks.engine import binomial_tolerance, exercise, tensor
-from tinysedd.noise import LogLinear
 from tinysedd.process import Absorbing, Uniform
 
 
@@ -17,7 +16,12 @@ def _process(N: int, absorbing: bool) -> Absorbing | Uniform:
 
 @exercise("both processes are defined by these rates. Everything else follows from them.")
 def rate_matrix(N, absorbing):
-    return _process(N, absorbing).rate_matrix()
+    S = N + 1 if absorbing else N
+    hit = torch.full((S, S), 1 / N, dtype=torch.float64)
+    if absorbing:
+        hit = torch.zeros_like(hit)
+        hit[:, N] = 1
+    return hit - torch.eye(S)
 
 
 @rate_matrix.cases
@@ -27,83 +31,29 @@ def _(rng):
         yield N, False
 
 
-@rate_matrix.mistake("Rows and columns are swapped. Row = from, column = to, so that each row adds up to 0.")
-def _(N, absorbing):
-    return rate_matrix.reference(N, absorbing).T
-
-
-@rate_matrix.mistake(
-    "The diagonal is missing. Each row must add up to 0: Q_aa is minus the sum of the other entries in its row."
-)
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    return Q - Q.diag().diag()
-
-
-@rate_matrix.mistake(
-    "Under uniform noise your rates are 1/(N - 1). A hit draws from all N characters, including the old one, so the "
-    "rate is 1/N."
-)
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    return Q if absorbing else Q * N / (N - 1)
-
-
-@rate_matrix.mistake(
-    "Under uniform noise your diagonal is -1. One hit in N changes nothing, so the diagonal is 1/N - 1, and each row "
-    "adds up to 0."
-)
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    return Q if absorbing else Q - torch.eye(N) / N
-
-
-@rate_matrix.mistake("Your mask can change again. A mask stays a mask: its row is all 0.")
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    if absorbing:
-        Q[N, N] = -1
-    return Q
-
-
-@rate_matrix.mistake("Your mask can change again. A mask stays a mask: its row is all 0.")
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    if absorbing:
-        Q[N, :N], Q[N, N] = 1 / N, -1
-    return Q
-
-
-@rate_matrix.mistake("Your mask can change again. A mask stays a mask: its row is all 0.")
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    if absorbing:
-        Q[N, N] = 1
-    return Q
-
-
-@rate_matrix.mistake(
-    "These are probabilities, because each row adds up to 1. In a rate matrix each row adds up to 0, with a negative "
-    "diagonal."
-)
-def _(N, absorbing):
-    Q = rate_matrix.reference(N, absorbing)
-    return Q + torch.eye(len(Q))
-
-
-@rate_matrix.mistake("You swapped the two processes.")
-def _(N, absorbing):
-    return rate_matrix.reference(N, not absorbing)
-
-
-@rate_matrix.mistake("All signs are flipped. A rate to another state is 0 or more; the diagonal is 0 or less.")
-def _(N, absorbing):
-    return -rate_matrix.reference(N, absorbing)
-
-
-@rate_matrix.mistake("The mask has no row and column of its own. Absorbing noise has N + 1 states.")
-def _(N, absorbing):
-    return rate_matrix.reference(N, absorbing)[:N, :N]
+STAYS = "A mask stays a mask: its row is all 0."
+rate_matrix.mistakes({
+    "result - result.diag().diag()": "The diagonal is missing. Each row must add up to 0: Q_aa is minus the sum of the "
+    "other entries in its row.",
+    "result if absorbing else result * N / (N - 1)": "Under uniform noise your rates are 1/(N - 1). A hit draws from "
+    "all N characters, including the old one, so the rate is 1/N.",
+    "result if absorbing else result - torch.eye(N) / N": "Under uniform noise your diagonal is -1. One hit in N "
+    "changes nothing, so the diagonal is 1/N - 1, and each row adds up to 0.",
+    "1 / N => 1": "Under uniform noise a hit leads to each character at rate 1. It leads to one of them, so each rate "
+    "is 1/N.",
+    "return hit => hit[-1, -1] *= not absorbing\n    return hit": f"Your mask disappears at rate 1. {STAYS}",
+    "result + absorbing * (torch.arange(len(result)) == N)[:, None] * (1 / N - torch.eye(len(result)) * (1 + 1 / N))":
+    f"Your mask turns into a character again. {STAYS}",
+    "hit - torch.eye(S) => hit - torch.eye(S) * (torch.arange(S) < N)": f"Your mask has rate 1 to itself. {STAYS}",
+    "hit - torch.eye(S) => hit": "These are probabilities, because each row adds up to 1. In a rate matrix each row "
+    "adds up to 0, with a negative diagonal.",
+    "hit - torch.eye(S) => hit + torch.eye(S)": "Your diagonal is positive. Each row must add up to 0, so what leaves "
+    "a state is subtracted.",
+    "S = N + 1 => absorbing = not absorbing\n    S = N + 1": "You swapped the two processes.",
+    "result[:N, :N]": "The mask has no row and column of its own. Absorbing noise has N + 1 states.",
+    "result.roll((1, 1), (0, 1)) if absorbing else result": "Your mask is state 0. It is the last state, number N.",
+    "result.mT": "Rows and columns are swapped. Row = from, column = to, so that each row adds up to 0.",
+})  # fmt: skip
 
 
 @exercise("you know where a character is after any amount of noise, for these two processes and for any other.")
@@ -120,61 +70,36 @@ def _(rng):
         yield Q - Q.sum(1).diag(), sigma
 
 
-@transition.mistake(
-    "You take exp() of each entry. The exponential of a matrix is a limit of matrix products, (I + sigma/n Q)^n with "
-    "n going to infinity."
-)
-def _(Q, sigma):
-    return (sigma * Q).exp()
-
-
-@transition.mistake(
-    "You take one single step, I + sigma Q. Take many small steps instead: (I + sigma/n Q)^n with a large n."
-)
-def _(Q, sigma):
-    return torch.eye(len(Q)) + sigma * Q
-
-
-for n in (10, 100, 1000):
-
-    @transition.mistake(
-        f"You take {n} small steps. That is close, but not accurate to four digits. Take n = 2^20 steps, by squaring "
-        "20 times."
-    )
-    def _(Q, sigma, n=n):
-        return torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / n * Q, n)
-
-
-@transition.mistake(
-    "You raise each entry of I + sigma/n Q to the power n. A matrix power is made of matrix products, @."
-)
-def _(Q, sigma):
-    return (torch.eye(len(Q)) + sigma / 2**20 * Q) ** (2**20)
-
-
-@transition.mistake("Rows and columns are swapped. Row = from, column = to.")
-def _(Q, sigma):
-    return torch.linalg.matrix_exp(sigma * Q).T
-
-
-@transition.mistake("Your function ignores sigma: it returns exp(Q), not exp(sigma Q).")
-def _(Q, sigma):
-    return torch.linalg.matrix_exp(Q)
-
-
-@transition.mistake("The sign is flipped: this is exp(-sigma Q), which contains negative probabilities.")
-def _(Q, sigma):
-    return torch.linalg.matrix_exp(-sigma * Q)
-
-
-@transition.mistake("The identity is missing. A small step is I + sigma/n Q, and the series starts with I.")
-def _(Q, sigma):
-    return torch.linalg.matrix_exp(sigma * Q) - torch.eye(len(Q))
+ALL = "torch.linalg.matrix_exp(sigma * Q)"
+transition.mistakes({
+    f"{ALL} => (sigma * Q).exp()": "You take exp() of each entry. The exponential of a matrix is a limit of matrix "
+    "products, (I + sigma/n Q)^n with n going to infinity.",
+    f"{ALL} => torch.eye(len(Q)) + sigma * Q": "You take one single step, I + sigma Q. Take many small steps instead: "
+    "(I + sigma/n Q)^n with a large n.",
+    **{
+        f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / {n} * Q, {n})": "You take too few small "
+        "steps, and the result is not accurate to four digits. Take n = 2^20 steps, by squaring 20 times."
+        for n in (10, 20, 100, 1000)
+    },
+    f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / 2**20 * Q, 20)": "You take 20 steps of size "
+    "sigma/2^20. Square 20 times (A = A @ A), which takes 2^20 steps.",
+    f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + Q / 2**20, 2**20)": "Your function ignores sigma: it "
+    "returns exp(Q), not exp(sigma Q).",
+    f"{ALL} => (torch.eye(len(Q)) + sigma / 2**20 * Q) ** (2**20)": "You raise each entry of I + sigma/n Q to the "
+    "power n. A matrix power is made of matrix products, @.",
+    f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma * Q, 2**10)": "Your steps are not small: each one "
+    "is I + sigma Q. Divide sigma by the number of steps.",
+    "sigma * Q => sigma * Q.mT": "Rows and columns are swapped. Row = from, column = to.",
+    "sigma * Q => -sigma * Q": "The sign is flipped: this is exp(-sigma Q), which contains negative probabilities.",
+    "result - torch.eye(len(Q))": "The identity is missing. A small step is I + sigma/n Q, and the series starts "
+    "with I.",
+})  # fmt: skip
 
 
 @exercise("the fraction of characters hit is (1 - eps) t, a straight line.")
 def log_linear(t, eps):
-    return LogLinear(eps).total(t), LogLinear(eps).rate(t)
+    rest = 1 - (1 - eps) * t
+    return -torch.log(rest), (1 - eps) / rest
 
 
 @log_linear.cases
@@ -186,88 +111,48 @@ def _(rng):
     yield torch.rand(4, 1, dtype=torch.float64, generator=rng), 0.25
 
 
-@log_linear.mistake(
-    "The sign of the total noise is flipped. The logarithm of a number below 1 is negative, so put a minus in front."
-)
-def _(t, eps):
-    total, rate = log_linear.reference(t, eps)
-    return -total, rate
-
-
-@log_linear.mistake("The sign of the rate is flipped. Noise only increases, so its rate is positive.")
-def _(t, eps):
-    total, rate = log_linear.reference(t, eps)
-    return total, -rate
-
-
-@log_linear.mistake(
-    "Both signs are flipped. The logarithm of a number below 1 is negative, so put a minus in front of it."
-)
-def _(t, eps):
-    total, rate = log_linear.reference(t, eps)
-    return -total, -rate
-
-
-@log_linear.mistake("Your rate lacks the inner derivative: the derivative of (1 - eps) t is 1 - eps, not 1.")
-def _(t, eps):
-    total, rate = log_linear.reference(t, eps)
-    return total, rate / (1 - eps)
-
-
-@log_linear.mistake(
-    "You leave out eps, so your noise is infinite at t = 1. The fraction of characters hit is (1 - eps) t, not t."
-)
-def _(t, eps):
-    return -torch.log(1 - t), 1 / (1 - t)
-
-
-@log_linear.mistake(
-    "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log of the fraction not hit."
-)
-def _(t, eps):
-    return (1 - eps) * t, log_linear.reference(t, eps)[1]
-
-
-@log_linear.mistake(
-    "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log of the fraction not hit."
-)
-def _(t, eps):
-    return (1 - eps) * t, torch.full_like(t, 1 - eps)
-
-
-@log_linear.mistake("You swapped total and rate: return (total, rate).")
-def _(t, eps):
-    return log_linear.reference(t, eps)[::-1]
-
-
-@log_linear.mistake(
-    "Your rate is total / t, the average rate up to time t. The rate is the derivative, the slope at t."
-)
-def _(t, eps):
-    total, _ = log_linear.reference(t, eps)
-    return total, total / t
-
-
-@log_linear.mistake("You use the base-10 logarithm. Noise is measured with the natural logarithm, torch.log.")
-def _(t, eps):
-    total, rate = log_linear.reference(t, eps)
-    return total / torch.log(torch.tensor(10.0)), rate
+log_linear.mistakes({
+    "(1 - eps) / rest => 1 / rest": "Your rate lacks the inner derivative: the derivative of (1 - eps) t is 1 - eps, "
+    "not 1.",
+    ("(1 - eps) * t => t", "(1 - eps) / rest => 1 / rest"): "You leave out eps, so your noise is infinite at t = 1. "
+    "The fraction of characters hit is (1 - eps) t, not t.",
+    "-torch.log(rest) => 1 - rest": "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log of "
+    "the fraction not hit.",
+    ("-torch.log(rest) => 1 - rest", "(1 - eps) / rest => torch.full_like(t, 1 - eps)"): "Your total is the fraction "
+    "of characters hit, (1 - eps) t. The noise is -log of the fraction not hit.",
+    "(1 - eps) / rest => torch.full_like(t, 1 - eps)": "Your rate is that of the fraction hit, 1 - eps. Take the "
+    "derivative of the total noise.",
+    "-torch.log(rest) => -torch.log(1 - rest)": "You take the log of the fraction hit. The noise is -log of the "
+    "fraction not hit.",
+    "-torch.log(rest) => rest": "Your total is the fraction of characters not hit. The noise is -log of it.",
+    "result[::-1]": "You swapped total and rate: return (total, rate).",
+    "result[0], result[0] / t": "Your rate is total / t, the average rate up to time t. The rate is the derivative, "
+    "the slope at t.",
+})  # fmt: skip
 
 
 # A whole text -------------------------------------------------------------------------------------------------------
 
-DRAWS = 7200  # of each character at each sigma; a tolerance for 6000 draws makes that 6 standard errors
+DRAWS = 3600  # of each character at each sigma, in each of 2 calls; a tolerance for 6000 draws is 6 standard errors
 TABLES = "how often each character (row) became each state (column), as a fraction; one table for each sigma"
-WHOLE = "Each text is hit as a whole or not at all. Draw a separate random number for each character, (B, L) in all."
-PLACES = (
-    "All texts are hit at the same positions. Draw a separate random number for each character of each text, (B, L) "
-    "in all."
+EACH = "Draw a separate random number for each character of each text, (B, L) in all."
+WHOLE = f"Each text is hit as a whole or not at all. {EACH}"
+PLACES = f"All texts are hit at the same positions. {EACH}"
+SHARED = f"Some texts are hit at the same positions, so they share their random numbers. {EACH}"
+ALONG = f"Whether a character is hit depends on the character before it. {EACH}"
+COUNTED = (
+    "The number of hits hardly varies: you hit a fixed number of characters in each text or at each position. Hit each "
+    "character independently, with probability 1 - e^-sigma, so that the number varies by chance."
 )
+AGAIN = "Two calls with the same generator hit the same characters. Pass `generator=generator` to every random call."
 ONE_CHARACTER = (
     "All hit characters of a text become the same one. Draw a new character for each position, (B, L) in all."
 )
 SAME_CHARACTERS = (
-    "The new characters are the same in all texts. Draw a new one for each position of each text, (B, L) in all."
+    "The new characters are the same in several texts. Draw a new one for each position of each text, (B, L) in all."
+)
+CHARACTERS_AGAIN = (
+    "Two calls with the same generator drew the same new characters. Pass `generator=generator` to every random call."
 )
 
 
@@ -277,17 +162,19 @@ def _texts(characters: int, sigma: list[float]) -> tuple[Tensor, Tensor]:
     return row.repeat(len(sigma), 1), torch.tensor(sigma, dtype=torch.float64)
 
 
-def _outcomes(process: Absorbing | Uniform, result: object, x0: Tensor, sigma: Tensor) -> Tensor:
+def _frequencies(process: Absorbing | Uniform, results: list, x0: Tensor, sigma: Tensor) -> Tensor:
     """How often each character became each state at each sigma (K, N, S); ValueError if hits are not independent."""
-    x, S = tensor(result), process.num_states
-    if x.shape != x0.shape:
-        raise ValueError(f"The result should have the shape of x0, {tuple(x0.shape)}; yours has {tuple(x.shape)}.")
-    if x.dtype != torch.int64:
-        raise ValueError("States are integers (torch.int64), because they are used as indices. Yours are not.")
-    if x.min() < 0 or x.max() >= S:
-        raise ValueError(f"States are 0 to {S - 1}, but yours include {int(x.min() if x.min() < 0 else x.max())}.")
-    if min(x.shape) > 1:
-        _check_independence(process, x, x0)
+    calls, S = [tensor(result) for result in results], process.num_states
+    for x in calls:
+        if x.shape != x0.shape:
+            raise ValueError(f"The result should have the shape of x0, {tuple(x0.shape)}; yours has {tuple(x.shape)}.")
+        if x.dtype != torch.int64:
+            raise ValueError("States are integers (torch.int64), because they are used as indices. Yours are not.")
+        if x.min() < 0 or x.max() >= S:
+            raise ValueError(f"States are 0 to {S - 1}, but yours include {int(x.min() if x.min() < 0 else x.max())}.")
+    if min(x0.shape) > 1:
+        _check_independence(process, torch.stack(calls), x0, sigma)
+    x, x0, sigma = torch.cat(calls), x0.repeat(len(calls), 1), sigma.repeat(len(calls))
     tables = []
     for level in sigma.unique():
         y, y0 = x[sigma == level], x0[sigma == level]
@@ -295,48 +182,53 @@ def _outcomes(process: Absorbing | Uniform, result: object, x0: Tensor, sigma: T
     return torch.stack(tables).double()
 
 
-def _check_independence(process: Absorbing | Uniform, x: Tensor, x0: Tensor) -> None:
-    """ValueError if characters were not hit independently. Needs equal texts x0 (B, L) with moderate noise."""
-    changed = x != x0
+def _check_independence(process: Absorbing | Uniform, calls: Tensor, x0: Tensor, sigma: Tensor) -> None:
+    """ValueError if the characters of several calls (C, B, L) were not hit independently. All texts x0 are equal."""
+    x, row, N = calls.flatten(0, 1), x0[0], process.num_tokens  # (C B, L)
+    changed, B = x != row, len(x0)
     share = changed.double().mean(1)  # of the characters of each text
-    highest = 1 - 1 / process.num_tokens if process.mask is None else 1.0  # where every character is hit
+    highest = 1 - 1 / N if process.mask is None else 1.0  # where every character is hit
     if ((share == 0) | ((share - highest).abs() < 0.1)).all() and share.min() == 0 < share.max():
         raise ValueError(WHOLE)
-    if changed.any() and process.mask is None:
-        smallest, largest = x.where(changed, process.num_tokens), x.where(changed, -1)
+    if process.mask is None and changed.any():
+        smallest, largest = x.where(changed, N), x.where(changed, -1)
         if (smallest.amin(1) >= largest.amax(1)).all():
             raise ValueError(ONE_CHARACTER)
-        if (smallest.amin(0) >= largest.amax(0)).all():
-            raise ValueError(SAME_CHARACTERS)
-    if (~changed).all(0).double().mean() - (1 - share).prod() > 0.05:  # positions where no text was hit
+    levels = sigma.repeat(len(calls))
+    hits = _standardized(changed, torch.ones_like(changed), row, levels)
+    if hits.any() and (changed[0] == changed[:B]).all():
         raise ValueError(PLACES)
+    if pair := _dependent(hits):
+        raise ValueError(AGAIN if pair[0] < B <= pair[1] else SHARED)
+    if process.mask is None and N > 2 and (pair := _dependent(_standardized((x - row) % N == 1, changed, row, levels))):
+        raise ValueError(CHARACTERS_AGAIN if pair[0] < B <= pair[1] else SAME_CHARACTERS)
+    if (hits[:, 1:] * hits[:, :-1]).sum().abs() > 7 * hits.square().sum().sqrt():
+        raise ValueError(ALONG)
+    p = (-torch.expm1(-levels) * highest)[:, None]
+    sums = ((changed.double() - p) / (p * (1 - p)).sqrt()).sum(1) / len(row) ** 0.5  # standard normal if p is right
+    positions = hits.sum(0).square().mean() / max(1, int(hits.any(1).sum()))  # 1 on average
+    if sums.square().mean() < 0.05 or 0 < positions < 1 - 10 / len(row) ** 0.5:
+        raise ValueError(COUNTED)
 
 
-@exercise(
-    "each character is masked independently, with probability 1 - e^-sigma.",
-    tolerance=binomial_tolerance(6000),
-    measured=TABLES,
-)
-def perturb_absorbing(x0, sigma, mask, generator):
-    return Absorbing(mask).perturb(x0, sigma, generator)
+def _standardized(events: Tensor, valid: Tensor, row: Tensor, levels: Tensor) -> Tensor:
+    """Valid events (n, L), with mean 0 and variance 1 for each character and level; 0 elsewhere and if all are equal."""
+    z = torch.zeros(events.shape, dtype=torch.float64)
+    for level in levels.unique():
+        for a in row.unique():
+            block = (levels == level)[:, None] & (row == a) & valid
+            p = events[block].double().mean()
+            if 0.01 < p < 0.99:
+                z[block] = (events[block].double() - p) / (p * (1 - p)).sqrt()
+    return z
 
 
-@perturb_absorbing.cases
-def _(rng):
-    yield torch.tensor([[0], [1]]), torch.tensor([0.0, 50.0], dtype=torch.float64), 2, rng
-    yield torch.tensor([[0, 1]]), torch.tensor([0.0], dtype=torch.float64), 2, rng
-    yield *_texts(2, [1.0] * 10), 2, torch.Generator().manual_seed(1)
-    yield *_texts(3, [0.1, 2.0, 1.0] * 6), 4, torch.Generator().manual_seed(2)
-
-
-@perturb_absorbing.measure
-def _(result, x0, sigma, mask, generator):
-    return _outcomes(Absorbing(mask), result, x0, sigma)
-
-
-@perturb_absorbing.exact
-def _(x0, sigma, mask, generator):
-    return _expected(Absorbing(mask), x0, sigma)
+def _dependent(z: Tensor) -> tuple[int, int] | None:
+    """Two rows of independent standardized numbers (or 0) that are correlated beyond chance, or None."""
+    there = z.ne(0).double()
+    sums, count = (z @ z.T).triu(1), (there @ there.T).clamp(min=1)
+    far = (sums.abs() > 7 * count.sqrt()) & (count >= 100)
+    return tuple(far.nonzero()[0].tolist()) if far.any() else None
 
 
 def _expected(process: Absorbing | Uniform, x0: Tensor, sigma: Tensor) -> Tensor:
@@ -346,19 +238,51 @@ def _expected(process: Absorbing | Uniform, x0: Tensor, sigma: Tensor) -> Tensor
 
 
 @exercise(
+    "each character is masked independently, with probability 1 - e^-sigma.",
+    tolerance=binomial_tolerance(6000),
+    measured=TABLES,
+    repeats=2,
+)
+def perturb_absorbing(x0, sigma, mask, generator):
+    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
+    return torch.where(hit, mask, x0)
+
+
+@perturb_absorbing.cases
+def _(rng):
+    yield torch.tensor([[0], [1]]), torch.tensor([0.0, 50.0], dtype=torch.float64), 2, rng
+    yield torch.tensor([[0, 1]]), torch.tensor([0.0], dtype=torch.float64), 2, rng
+    yield *_texts(2, [1.0] * 10), 2, torch.Generator().manual_seed(1)
+    yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(2)  # x0 has no character 3
+
+
+@perturb_absorbing.measure
+def _(result, x0, sigma, mask, generator):
+    return _frequencies(Absorbing(mask), result, x0, sigma)
+
+
+@perturb_absorbing.exact
+def _(x0, sigma, mask, generator):
+    return _expected(Absorbing(mask), x0, sigma)
+
+
+@exercise(
     "each character is redrawn independently from all N, with probability 1 - e^-sigma.",
     tolerance=binomial_tolerance(6000),
     measured=TABLES,
+    repeats=2,
 )
 def perturb_uniform(x0, sigma, N, generator):
-    return Uniform(N).perturb(x0, sigma, generator)
+    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
+    new = torch.randint(N, x0.shape, generator=generator)
+    return torch.where(hit, new, x0)
 
 
 @perturb_uniform.cases
 def _(rng):
     yield *_texts(2, [0.0]), 2, torch.Generator().manual_seed(1)
     yield *_texts(3, [0.7] * 10), 3, torch.Generator().manual_seed(2)
-    yield *_texts(3, [0.1, 2.0, 1.0] * 6), 4, torch.Generator().manual_seed(3)  # x0 has no character 3
+    yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(3)  # x0 has no character 3
     x0, sigma = _texts(2, [0.0])
     x0 = x0.T[::24]  # many texts of one character
     yield x0, sigma.expand(len(x0)).clone(), 2, torch.Generator().manual_seed(4)
@@ -366,7 +290,7 @@ def _(rng):
 
 @perturb_uniform.measure
 def _(result, x0, sigma, N, generator):
-    return _outcomes(Uniform(N), result, x0, sigma)
+    return _frequencies(Uniform(N), result, x0, sigma)
 
 
 @perturb_uniform.exact
@@ -374,100 +298,44 @@ def _(x0, sigma, N, generator):
     return _expected(Uniform(N), x0, sigma)
 
 
-def _rand(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.rand(shape, dtype=torch.float64, generator=generator)
-
-
-def _hit_probability(sigma: Tensor) -> Tensor:
-    """The probability (B, 1) that a character is hit."""
-    return 1 - torch.exp(-sigma)[:, None]
-
-
-HITS = [  # wrong ways to choose the characters (B, L) to hit, under either process
-    (
-        "You use sigma as a probability. It is the mean number of hits; a character escapes all hits with probability "
-        "e^-sigma.",
-        lambda x0, sigma, rng: _rand(rng, *x0.shape) < sigma[:, None],
-    ),
-    (
-        "You swapped hit and not hit. A character is hit with probability 1 - e^-sigma, and not hit with probability "
-        "e^-sigma.",
-        lambda x0, sigma, rng: _rand(rng, *x0.shape) > _hit_probability(sigma),
-    ),
-    (WHOLE, lambda x0, sigma, rng: (_rand(rng, len(x0), 1) < _hit_probability(sigma)).expand(x0.shape)),
-    (PLACES, lambda x0, sigma, rng: _rand(rng, x0.shape[1]) < _hit_probability(sigma)),
-    (
-        "Every text gets the noise of the first one. sigma has one number for each text: use sigma[:, None], of shape "
-        "(B, 1).",
-        lambda x0, sigma, rng: _rand(rng, *x0.shape) < _hit_probability(sigma[:1]),
-    ),
-    (
-        "Nothing changes, whatever sigma is. Is your probability negative? It should be 1 - e^-sigma.",
-        lambda x0, sigma, rng: torch.zeros_like(x0, dtype=torch.bool),
-    ),
-]
-for _diagnosis, _choose in HITS:
-
-    @perturb_absorbing.mistake(_diagnosis)
-    def _(x0, sigma, mask, generator, hits=_choose):
-        return torch.where(hits(x0, sigma, generator), mask, x0)
-
-    @perturb_uniform.mistake(_diagnosis)
-    def _(x0, sigma, N, generator, hits=_choose):
-        hit = hits(x0, sigma, generator)
-        return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
-
-
-@perturb_absorbing.mistake("You mask every character. Mask each one with probability 1 - e^-sigma.")
-def _(x0, sigma, mask, generator):
-    return torch.full_like(x0, mask)
-
-
-@perturb_absorbing.mistake(
-    "Hit characters become the last character, N - 1. The mask is a state of its own: the number `mask`."
-)
-def _(x0, sigma, mask, generator):
-    return torch.where(_rand(generator, *x0.shape) < _hit_probability(sigma), mask - 1, x0)
-
-
-@perturb_uniform.mistake(
-    "Your hits always change the character. A hit draws from all N characters, so it may draw the old one again."
-)
-def _(x0, sigma, N, generator):
-    shift = torch.randint(1, N, x0.shape, generator=generator)
-    return torch.where(_rand(generator, *x0.shape) < _hit_probability(sigma), (x0 + shift) % N, x0)
-
-
-@perturb_uniform.mistake(ONE_CHARACTER)
-def _(x0, sigma, N, generator):
-    new = torch.randint(N, (len(x0), 1), generator=generator)
-    return torch.where(_rand(generator, *x0.shape) < _hit_probability(sigma), new, x0)
-
-
-@perturb_uniform.mistake(SAME_CHARACTERS)
-def _(x0, sigma, N, generator):
-    new = torch.randint(N, x0.shape[1:], generator=generator)
-    return torch.where(_rand(generator, *x0.shape) < _hit_probability(sigma), new, x0)
-
-
-@perturb_uniform.mistake("You never draw the last character, N - 1. torch.randint(N, ...) gives 0 to N - 1.")
-def _(x0, sigma, N, generator):
-    new = torch.randint(N - 1, x0.shape, generator=generator)
-    return torch.where(_rand(generator, *x0.shape) < _hit_probability(sigma), new, x0)
-
-
-@perturb_uniform.mistake(
-    "You hit too few characters, because you count twice that a hit may draw the old one. Hit with probability 1 - "
-    "e^-sigma, then draw from all N."
-)
-def _(x0, sigma, N, generator):
-    new = torch.randint(N, x0.shape, generator=generator)
-    return torch.where(_rand(generator, *x0.shape) < _hit_probability(sigma) * (N - 1) / N, new, x0)
-
-
-@perturb_uniform.mistake("You redraw every character. Redraw each one with probability 1 - e^-sigma.")
-def _(x0, sigma, N, generator):
-    return torch.randint(N, x0.shape, generator=generator)
+HITS = {  # wrong ways to choose the characters to hit, under either process
+    "1 - torch.exp(-sigma)[:, None] => sigma[:, None]": "You use sigma as a probability. It is the mean number of "
+    "hits; a character escapes all hits with probability e^-sigma.",
+    "1 - torch.exp(-sigma) => torch.exp(-sigma)": "You swapped hit and not hit. A character is hit with probability 1 "
+    "- e^-sigma, and not hit with probability e^-sigma.",
+    "1 - torch.exp(-sigma)[:, None] => torch.exp(-sigma)[:, None] - 1": "Nothing changes, whatever sigma is. Is your "
+    "probability negative? It should be 1 - e^-sigma.",
+    "torch.rand(x0.shape, generator=generator) => torch.randn(x0.shape, generator=generator)": "You use normal random "
+    "numbers, torch.randn. torch.rand gives uniform ones, so that u < p has probability p.",
+    "1 - torch.exp(-sigma)[:, None] => sigma[:, None] * torch.exp(-sigma)[:, None]": "You use the probability of "
+    "exactly one hit. A character changes after one hit or more: 1 - e^-sigma.",
+    "1 - torch.exp(-sigma)[:, None] => sigma[:, None] / (1 + sigma[:, None])": "You use sigma / (1 + sigma), which is "
+    "right for small noise only. The probability is 1 - e^-sigma.",
+    "1 - torch.exp(-sigma) => 1 - torch.exp(-sigma / 2)": "You use only half of sigma. The probability is 1 - "
+    "e^-sigma.",
+    "1 - torch.exp(-sigma) => 1 - torch.exp(-2 * sigma)": "You use twice sigma. The probability is 1 - e^-sigma.",
+    "1 - torch.exp(-sigma) => 1 - 2 ** (-sigma)": "You use powers of 2. The probability is 1 - e^-sigma: torch.exp.",
+}  # fmt: skip
+perturb_absorbing.mistakes(HITS)
+perturb_absorbing.mistakes({
+    "torch.where(hit, mask, x0) => torch.full_like(x0, mask)": "You mask every character. Mask each one with "
+    "probability 1 - e^-sigma.",
+    "hit, mask, x0 => hit, mask - 1, x0": "Hit characters become the last character, N - 1. The mask is a state of its "
+    "own: the number `mask`.",
+    "hit, mask, x0 => hit, x0.max() + 1, x0": "Hit characters become the largest character of your texts plus 1. The "
+    "mask is the number `mask`.",
+    "hit, mask, x0 => hit, 0, x0": "Hit characters become 0, which is a character. The mask is the number `mask`.",
+})  # fmt: skip
+perturb_uniform.mistakes(HITS)
+perturb_uniform.mistakes({
+    "torch.randint(N, x0.shape, generator=generator) => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N":
+    "Your hits always change the character. A hit draws from all N characters, so it may draw the old one again.",
+    "randint(N, => randint(N - 1,": "You never draw the last character, N - 1. torch.randint(N, ...) gives 0 to N - 1.",
+    "randint(N, => randint(1, N,": "You never draw character 0. torch.randint(N, ...) gives 0 to N - 1.",
+    "1 - torch.exp(-sigma)[:, None] => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You hit too few characters, "
+    "because you count twice that a hit may draw the old one. Hit with probability 1 - e^-sigma, then draw from all N.",
+    "torch.where(hit, new, x0) => new": "You redraw every character. Redraw each one with probability 1 - e^-sigma.",
+})  # fmt: skip
 
 
 # The answer key -----------------------------------------------------------------------------------------------------
@@ -475,8 +343,7 @@ def _(x0, sigma, N, generator):
 
 @exercise("these would be the ratios if the text you started from were the only one.")
 def answer_key(T, x0, x):
-    q = T[x0]
-    return q / q.gather(-1, x[:, None])
+    return T[x0] / T[x0, x][:, None]
 
 
 @answer_key.cases
@@ -493,48 +360,16 @@ def _(rng):
     yield T / T.sum(1, keepdim=True), torch.tensor([0, 3, 1]), torch.tensor([2, 3, 0])
 
 
-@answer_key.mistake("Your ratio is upside down: q(y | x0) is the numerator and q(x | x0) the denominator.")
-def _(T, x0, x):
-    return 1 / answer_key.reference(T, x0, x)
-
-
-@answer_key.mistake(
-    "You use the rows of the noised characters, T[x]. q(. | x0) is the row of the clean character: T[x0]."
-)
-def _(T, x0, x):
-    return answer_key.reference(T, x, x)
-
-
-@answer_key.mistake(
-    "You swapped x0 and x: you take the row of the noised character and divide by the entry of the clean one."
-)
-def _(T, x0, x):
-    return answer_key.reference(T, x, x0)
-
-
-@answer_key.mistake(
-    "You divide by q(x0 | x0), the probability of no change. Divide by q(x | x0), the probability of the noised "
-    "character."
-)
-def _(T, x0, x):
-    return answer_key.reference(T, x0, x0)
-
-
-@answer_key.mistake("These are the probabilities q(y | x0). To get a ratio, divide them by q(x | x0).")
-def _(T, x0, x):
-    return T[x0]
-
-
-@answer_key.mistake("You use columns, T[:, x0]. Row = from, column = to, so what became of x0 is a row: T[x0].")
-def _(T, x0, x):
-    return answer_key.reference(T.T, x0, x)
-
-
-@answer_key.mistake("These are the logarithms of the right ratios. The exercise asks for the ratios themselves.")
-def _(T, x0, x):
-    return answer_key.reference(T, x0, x).log()
-
-
-@answer_key.mistake("You have 0 at the noised character. There y is x itself, so the ratio is 1.")
-def _(T, x0, x):
-    return answer_key.reference(T, x0, x).scatter(-1, x[:, None], 0.0)
+answer_key.mistakes({
+    ("T[x0] => T[x]", "T[x0, x] => T[x, x]"): "You use the rows of the noised characters, T[x]. q(. | x0) is the row "
+    "of the clean character: T[x0].",
+    "T[x0, x] => T[x0, x0]": "You divide by q(x0 | x0), the probability of no change. Divide by q(x | x0), the "
+    "probability of the noised character.",
+    "T[x0, x] => T[x, x]": "You divide by q(x | x). Divide by q(x | x0), the probability of the noised character.",
+    "/ T[x0, x][:, None] =>": "These are the probabilities q(y | x0). To get a ratio, divide them by q(x | x0).",
+    ("T[x0] => T.mT[x0]", "T[x0, x] => T.mT[x0, x]"): "You use columns, T[:, x0]. Row = from, column = to, so what "
+    "became of x0 is a row: T[x0].",
+    "T[x0, x] => T[x, x0]": "You divide by q(x0 | x). Row = from, column = to: q(x | x0) is T[x0, x].",
+    "T[x0] / => T[x] /": "You divide rows of the noised characters, T[x]. q(. | x0) is the row of the clean character.",
+    "T[x0] / T[x0, x][:, None] => T[x0] - T[x0, x][:, None]": "You subtract q(x | x0). A ratio is a quotient: divide.",
+})  # fmt: skip

@@ -124,23 +124,23 @@ def _(s, x, Q, speed):
     "there."
 )
 def _(s, x, Q, speed):
-    rate = reverse_rates.reference(s, x, Q, speed)
+    rate = reverse_rates._reference(s, x, Q, speed)
     return rate.scatter(-1, x[:, None], -rate.sum(-1, keepdim=True))
 
 
 @reverse_rates.mistake("The speed of the clock, sigma', is missing: multiply by `speed`.")
 def _(s, x, Q, speed):
-    return reverse_rates.reference(s, x, Q, 1.0)
+    return reverse_rates._reference(s, x, Q, 1.0)
 
 
 @reverse_rates.mistake("These are the forward rates only. Multiply each one by its ratio, s[i, y].")
 def _(s, x, Q, speed):
-    return reverse_rates.reference(torch.ones_like(s), x, Q, speed)
+    return reverse_rates._reference(torch.ones_like(s), x, Q, speed)
 
 
 @reverse_rates.mistake("You take exp() of s. These are already ratios, not log-scores.")
 def _(s, x, Q, speed):
-    return reverse_rates.reference(s.exp(), x, Q, speed)
+    return reverse_rates._reference(s.exp(), x, Q, speed)
 
 
 @reverse_rates.mistake(
@@ -152,12 +152,12 @@ def _(s, x, Q, speed):
 
 @reverse_rates.mistake("You divide by the ratio. Multiply by it: the rate is higher where y is more probable.")
 def _(s, x, Q, speed):
-    return reverse_rates.reference(1 / s, x, Q, speed)
+    return reverse_rates._reference(1 / s, x, Q, speed)
 
 
 @reverse_rates.mistake("Each of your rows adds up to 1. Rates are not probabilities: do not normalize them.")
 def _(s, x, Q, speed):
-    rate = reverse_rates.reference(s, x, Q, speed)
+    rate = reverse_rates._reference(s, x, Q, speed)
     return rate / rate.sum(-1, keepdim=True).clamp(min=1e-300)
 
 
@@ -165,7 +165,7 @@ def _(s, x, Q, speed):
     "Your matrix is transposed. It should be (L, S): a row for each position, a column for each state."
 )
 def _(s, x, Q, speed):
-    return reverse_rates.reference(s, x, Q, speed).T
+    return reverse_rates._reference(s, x, Q, speed).T
 
 
 @exercise("each row is a pmf, even when the step is too long.")
@@ -234,7 +234,7 @@ def _(rate, x, dt):
 
 @euler_step.mistake("You leave out the length of the step, dt. The probability of a jump is dt · rate.")
 def _(rate, x, dt):
-    return euler_step.reference(rate, x, 1.0)
+    return euler_step._reference(rate, x, 1.0)
 
 
 @euler_step.mistake(
@@ -527,7 +527,7 @@ def _(count, n, generator):
 
 @hitting_times.mistake(_SAME_RUNS)
 def _(count, n, generator):
-    return hitting_times.reference(1, n, generator).expand(count, n)
+    return hitting_times._reference(1, n, generator).expand(count, n)
 
 
 @hitting_times.mistake(
@@ -568,7 +568,7 @@ def _(count, n, generator):
 
 @hitting_times.mistake(_INCREASING)
 def _(count, n, generator):
-    return hitting_times.reference(count, n, generator).flip(1)
+    return hitting_times._reference(count, n, generator).flip(1)
 
 
 _LEFT_TO_RIGHT = (
@@ -768,13 +768,13 @@ def _refuse(prompt, length):
 
 @read_prompt.mistake("Your second tensor marks what is given. It should be True where a position is free.")
 def _(prompt, length, characters):
-    x, free = read_prompt.reference(prompt, length, characters)
+    x, free = read_prompt._reference(prompt, length, characters)
     return x, ~free
 
 
 @read_prompt.mistake("You swapped the two tensors: return the states first, then `free`.")
 def _(prompt, length, characters):
-    return read_prompt.reference(prompt, length, characters)[::-1]
+    return read_prompt._reference(prompt, length, characters)[::-1]
 
 
 @read_prompt.mistake(
@@ -787,7 +787,7 @@ def _(prompt, length, characters):
 
 @read_prompt.mistake("You pad on the left. A short prompt is the beginning of the text: pad it on the right.")
 def _(prompt, length, characters):
-    return read_prompt.reference(prompt.rjust(length, "_"), length, characters)
+    return read_prompt._reference(prompt.rjust(length, "_"), length, characters)
 
 
 @read_prompt.mistake("You put 0 at free positions, which is a character. The mask comes after the last character: N.")
@@ -828,7 +828,7 @@ def _(prompt, length, characters):
 
 @read_prompt.mistake("You silently cut off a prompt that is too long. Raise a ValueError.")
 def _(prompt, length, characters):
-    return read_prompt.reference(prompt[:length], length, characters)
+    return read_prompt._reference(prompt[:length], length, characters)
 
 
 @read_prompt.mistake("You accept a prompt that is too long. Raise a ValueError.")
@@ -1147,13 +1147,13 @@ def _(text, keep, length, mask):
 
 @slide.mistake("Your second tensor marks what is given. It should be True where a position is free.")
 def _(text, keep, length, mask):
-    x, free = slide.reference(text, keep, length, mask)
+    x, free = slide._reference(text, keep, length, mask)
     return x, ~free
 
 
 @slide.mistake("You put the kept characters at the end of the window. Put them at its beginning; the new ones follow.")
 def _(text, keep, length, mask):
-    x, free = slide.reference(text, keep, length, mask)
+    x, free = slide._reference(text, keep, length, mask)
     return x.roll(-min(keep, len(text))), free.flip(0)
 
 
@@ -1167,14 +1167,14 @@ def _(text, keep, length, mask):
     "You have `keep` new characters and keep the others. Do it the other way around: keep `keep` characters."
 )
 def _(text, keep, length, mask):
-    return slide.reference(text, length - keep, length, mask)
+    return slide._reference(text, length - keep, length, mask)
 
 
 @slide.mistake(
     "When the text is shorter than `keep`, you mark masks as given. Only characters that exist can be given."
 )
 def _(text, keep, length, mask):
-    return slide.reference(text, keep, length, mask)[0], torch.arange(length) >= keep
+    return slide._reference(text, keep, length, mask)[0], torch.arange(length) >= keep
 
 
 _SHORTER = (

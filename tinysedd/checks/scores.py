@@ -6,9 +6,10 @@ from torch import Tensor
 from tinysedd.checks.engine import describe, exercise, tensor
 
 
-def _table(rng: torch.Generator, N: int, L: int) -> Tensor:
-    """A random pmf over texts of L characters from an alphabet of N, with no probability equal to 0."""
-    p = torch.rand((N,) * L, dtype=torch.float64, generator=rng) + 0.05
+def _table(rng: torch.Generator, N: int, L: int, spread: float = 0.0) -> Tensor:
+    """A random pmf over texts of L characters from an alphabet of N; the spread makes some texts very improbable."""
+    u = torch.rand((N,) * L, dtype=torch.float64, generator=rng)
+    p = (u + 0.05) * (-spread * u).exp()
     return p / p.sum()
 
 
@@ -33,62 +34,35 @@ def _(rng):
     for shape in [(5,), (2, 3), (3, 3, 3)]:
         yield (10 * torch.rand(shape, dtype=torch.float64, generator=rng),)
     yield (torch.tensor([[1e-6, 2e-6], [1e-6, 4e-6]], dtype=torch.float64),)
+    yield (torch.tensor([1e-4, 3.0, 8e-4], dtype=torch.float64),)
 
 
-@normalize.mistake(
-    "You divide by the square root of the sum of squares, which gives a vector length 1. A pmf must sum to 1, so "
-    "divide by the sum."
-)
-def _(weights):
-    return weights / weights.square().sum().sqrt()
-
-
-@normalize.mistake(
-    "You divide by the largest weight, so that weight becomes 1. Divide by the sum of all weights, so that the total "
-    "becomes 1."
-)
-def _(weights):
-    return weights / weights.max()
-
-
-@normalize.mistake(
-    "You divide each row by its own sum. A pmf over a table has a single Z: divide by the sum of the whole table."
-)
-def _(weights):
-    return weights / weights.sum(-1, keepdim=True)
-
-
-@normalize.mistake(
-    "You divide each column by its own sum. A pmf over a table has a single Z: divide by the sum of the whole table."
-)
-def _(weights):
-    return weights / weights.sum(0, keepdim=True)
-
-
-@normalize.mistake(
-    "This is a softmax, which applies exp() to the weights first. The weights are not logarithms, so divide them as "
-    "they are."
-)
-def _(weights):
-    return weights.flatten().softmax(0).view_as(weights)
-
-
-@normalize.mistake("You divide by the number of weights. Divide by their sum.")
-def _(weights):
-    return weights / weights.numel()
-
-
-@normalize.mistake("You return Z itself, the sum of all weights. Divide each weight by Z.")
-def _(weights):
-    return weights.sum()
+ONE_Z = "A pmf over a table has a single Z: divide by the sum of the whole table."
+normalize.mistakes({
+    "weights.sum() => weights.norm()": "You divide by the square root of the sum of squares, which gives a vector "
+    "length 1. A pmf must sum to 1, so divide by the sum.",
+    "weights.sum() => weights.max()": "You divide by the largest weight, so that weight becomes 1. Divide by the sum "
+    "of all weights, so that the total becomes 1.",
+    "weights.sum() => weights.sum(-1, keepdim=True)": f"You divide each row by its own sum. {ONE_Z}",
+    "weights.sum() => weights.sum(0)": f"You divide each column by its own sum. {ONE_Z}",
+    "weights / weights.sum() => weights.flatten().softmax(0).view_as(weights)": "This is a softmax, which applies "
+    "exp() to the weights first. The weights are not logarithms, so divide them as they are.",
+    "weights.sum() => weights.numel()": "You divide by the number of weights. Divide by their sum.",
+    "weights.sum() => len(weights)": "You divide by the number of rows. Divide by the sum of all weights.",
+    "weights.sum() => weights.mean()": "You divide by the mean of the weights. Divide by their sum.",
+    "weights / weights.sum() => weights.sum()": "You return Z itself, the sum of all weights. Divide each weight by Z.",
+})  # fmt: skip
 
 
 @exercise("you computed every ratio p(neighbor) / p(x) in one table, the concrete score.")
 def concrete_score(p, x):
-    L, N = p.ndim, p.shape[0]
-    neighbors = x.repeat(L, N, 1)  # (L, N, L)
-    neighbors[range(L), :, range(L)] = torch.arange(N)
-    return p[neighbors.unbind(-1)] / p[tuple(x)]
+    s = torch.empty(p.ndim, p.shape[0], dtype=p.dtype)
+    for i in range(p.ndim):
+        for c in range(p.shape[0]):
+            y = x.clone()
+            y[i] = c
+            s[i, c] = p[tuple(y)] / p[tuple(x)]
+    return s
 
 
 @concrete_score.cases
@@ -98,61 +72,22 @@ def _(rng):
     p = _table(rng, 3, 2)
     p[0, 1] = 0  # an impossible neighbor
     yield p, torch.tensor([0, 2])
+    p = _table(rng, 5, 2, spread=12)  # ratios down to 1e-5
+    yield p, torch.tensor(divmod(int(p.argmax()), 5))
 
 
-@concrete_score.mistake("You subtract p(x). The exercise asks for a ratio, so divide by p(x).")
-def _(p, x):
-    return (concrete_score.reference(p, x) - 1) * p[tuple(x)]
-
-
-@concrete_score.mistake("Your ratio is upside down: p(neighbor) is the numerator and p(x) the denominator.")
-def _(p, x):
-    return 1 / concrete_score.reference(p, x)
-
-
-@concrete_score.mistake("These are the probabilities of the neighbors. A score is a ratio: divide them by p(x).")
-def _(p, x):
-    return concrete_score.reference(p, x) * p[tuple(x)]
-
-
-@concrete_score.mistake(
-    "Each row adds up to 1, so these are conditional probabilities. Divide by p(x), not by the sum of the row."
-)
-def _(p, x):
-    s = concrete_score.reference(p, x)
-    return s / s.sum(-1, keepdim=True)
-
-
-@concrete_score.mistake("These are the logarithms of the right ratios. The exercise asks for the ratios themselves.")
-def _(p, x):
-    return concrete_score.reference(p, x).log()
-
-
-@concrete_score.mistake(
-    "Your table is transposed. It should be (L, N): a row for each position, a column for each character."
-)
-def _(p, x):
-    return concrete_score.reference(p, x).T
-
-
-@concrete_score.mistake(
-    "You have 0 at the character that x already has. There the neighbor is x itself, so the ratio is p(x) / p(x) = 1."
-)
-def _(p, x):
-    return concrete_score.reference(p, x).scatter(1, x[:, None], 0.0)
-
-
-@concrete_score.mistake(
-    "Your changes accumulate: when you change position 1, position 0 is still changed. Start each neighbor from a "
-    "fresh copy of x."
-)
-def _(p, x):
-    y, s = x.clone(), torch.zeros(p.ndim, p.shape[0], dtype=torch.float64)
-    for i in range(p.ndim):
-        for c in range(p.shape[0]):
-            y[i] = c
-            s[i, c] = p[tuple(y)] / p[tuple(x)]
-    return s
+concrete_score.mistakes({
+    "/ p[tuple(x)] => - p[tuple(x)]": "You subtract p(x). The exercise asks for a ratio, so divide by p(x).",
+    "/ p[tuple(x)] =>": "These are the probabilities of the neighbors. A score is a ratio: divide them by p(x).",
+    "result / result.sum(-1, keepdim=True)": "Each row adds up to 1, so these are conditional probabilities. Divide "
+    "by p(x), not by the sum of the row.",
+    "result / result.sum()": "The whole table adds up to 1. Divide by p(x), not by the sum of the table.",
+    "y = x.clone() => y = x.clone() if i == c == 0 else y": "Your changes accumulate: when you change position 1, "
+    "position 0 is still changed. Start each neighbor from a fresh copy of x.",
+    "y[i] = c => y[i] = (y[i] + c) % len(p)": "You shift the character by c. Column c stands for the character c "
+    "itself.",
+    "p[tuple(x)] => p.max()": "You divide by the largest probability. Divide by p(x), the probability of the text.",
+})  # fmt: skip
 
 
 class _Ratio:
@@ -186,70 +121,33 @@ def _(rng):
             x[k % 3] = (x[k % 3] + 1 + k % 2) % 4
             path.append(tuple(x))
         yield _Ratio(_table(rng, 4, 3)), path
+    p = _table(rng, 4, 3, spread=12)
+    best = tuple(int(c) for c in (p == p.max()).nonzero()[0])
+    yield _Ratio(p), [best, (*best[:2], 3 - best[2]), (best[0], 3 - best[1], 3 - best[2])]
+    a, b, c = (0, 1, 2), (0, 3, 2), (1, 1, 2)
+    yield _Ratio(p), [a, b, a, c, a, b]  # texts that come again
 
 
-def _steps(ratio, path):
-    return [ratio(y, x) for x, y in zip(path, path[1:])]
-
-
-@ratio_along_path.mistake(
-    "You add the ratios. Ratios multiply: twice as probable, then three times as probable, makes six times as probable."
-)
-def _(ratio, path):
-    return float(sum(_steps(ratio, path)))
-
-
-@ratio_along_path.mistake("This is p(start) / p(end), upside down. For a step from x to y, call ratio(y, x).")
-def _(ratio, path):
-    return 1 / ratio_along_path.reference(ratio, path)
-
-
-@ratio_along_path.mistake("You leave out the last step. A path of n texts has n - 1 steps.")
-def _(ratio, path):
-    return ratio_along_path.reference(ratio, path[:-1])
-
-
-@ratio_along_path.mistake("You leave out the first step. Start with the step from path[0] to path[1].")
-def _(ratio, path):
-    return ratio_along_path.reference(ratio, path[1:])
-
-
-@ratio_along_path.mistake(
-    "You start the product at 0, and 0 times anything is 0. Start at 1, the value of an empty product."
-)
-def _(ratio, path):
-    return 0.0
-
-
-@ratio_along_path.mistake(
-    "You return the logarithm of the right result. Adding logarithms is fine, but take exp() at the end."
-)
-def _(ratio, path):
-    return torch.tensor(ratio_along_path.reference(ratio, path)).log()
-
-
-@ratio_along_path.mistake("You return the ratio of the last step only. Keep a running product over all steps.")
-def _(ratio, path):
-    return ratio(path[-1], path[-2]) if len(path) > 1 else 1.0
-
-
-@ratio_along_path.mistake(
-    "You compare each text with path[0], but ratio() only knows neighbors. Go from each text to the next one in the "
-    "path."
-)
-def _(ratio, path):
-    total = 1.0
-    for y in path[1:]:
-        total *= ratio(y, path[0])
-    return total
-
-
-@ratio_along_path.mistake(
-    "You ask for the ratio of the two ends directly, but ratio() only knows neighbors. Multiply the ratios of the "
-    "steps."
-)
-def _(ratio, path):
-    return ratio(path[-1], path[0])
+NEXT = "Multiply one ratio for each step from a text to the next."
+ratio_along_path.mistakes({
+    ("total = 1.0 => total = 0.0", "total *= => total +="): "You add the ratios. Ratios multiply: twice as probable, "
+    "then three times as probable, makes six times as probable.",
+    "total *= => total +=": "You add the ratios, starting at 1. Ratios multiply.",
+    "zip(path, path[1:]) => zip(path[:-1], path[1:-1])": "You leave out the last step. A path of n texts has n - 1 "
+    "steps.",
+    "zip(path, path[1:]) => zip(path[1:], path[2:])": "You leave out the first step. Start with the step from path[0] "
+    "to path[1].",
+    "total = 1.0 => total = 0.0": "You start the product at 0, and 0 times anything is 0. Start at 1, the value of an "
+    "empty product.",
+    "total *= => total =": "You return the ratio of the last step only. Keep a running product over all steps.",
+    "return total => return float(torch.tensor(total).log()) if len(path) > 1 else 1.0": "You return the logarithm of "
+    "the right result. Adding logarithms is fine, but take exp() at the end.",
+    "zip(path, path[1:]) => dict(zip(path, path[1:])).items()": f"You count a step once if its text comes again. "
+    f"{NEXT}",
+    "zip(path, path[1:]) => {*zip(path, path[1:])}": f"You count a step once if it comes again. {NEXT}",
+    "return total => return total ** (1 / max(1, len(path) - 1))": "You take the mean of the steps. The ratios of the "
+    "steps simply multiply.",
+})  # fmt: skip
 
 
 @exercise("one row of ratios gave you a pmf over characters. Its Z has N terms, not N to the power of L.")
@@ -260,52 +158,32 @@ def conditional(log_score, i):
 @conditional.cases
 def _(rng):
     for N, L in SIZES:
-        yield concrete_score.reference(_table(rng, N, L), _text(rng, N, L)).log(), int(_text(rng, L, 1))
-    some = concrete_score.reference(_table(rng, 4, 2), torch.tensor([1, 0])).log()
+        yield concrete_score._reference(_table(rng, N, L), _text(rng, N, L)).log(), int(_text(rng, L, 1))
+    some = concrete_score._reference(_table(rng, 4, 2), torch.tensor([1, 0])).log()
     some[1, 2:] = -torch.inf  # impossible characters
     yield some, 1
     yield torch.tensor([[0.0, 3.0, -2.0], [-1.0, 0.0, 700.0], [5.0, 0.0, 1.0]], dtype=torch.float64), 0
+    yield torch.tensor([[0.0, -9.0, -8.0, 0.5], [0.0, 1.0, 2.0, 3.0]], dtype=torch.float64), 0
 
 
-@conditional.mistake(
-    "You divide by the sum over the whole table. Only row i describes position i, and its N numbers should add up to 1."
-)
-def _(log_score, i):
-    return (log_score[i] - log_score.logsumexp((0, 1))).exp()
-
-
-@conditional.mistake("These are the right ratios, but they do not add up to 1. Divide them by their sum.")
-def _(log_score, i):
-    return log_score[i].exp()
-
-
-@conditional.mistake(
-    "You divide the log-scores by their sum. Take exp() first: you need the sum of the ratios, not of their logarithms."
-)
-def _(log_score, i):
-    return log_score[i] / log_score[i].sum()
-
-
-@conditional.mistake("You leave out the current character, whose ratio is 1. It is one of the N choices too.")
-def _(log_score, i):
-    s = log_score[i].exp()
-    s = s.where(log_score[i] != 0, 0.0)
-    return s / s.sum()
-
-
-@conditional.mistake("You took a column of the table. Position i is row i: log_score[i].")
-def _(log_score, i):
-    return log_score[:, i].softmax(-1)
-
-
-@conditional.mistake("These are log-probabilities. The exercise asks for probabilities.")
-def _(log_score, i):
-    return log_score[i].log_softmax(-1)
-
-
-@conditional.mistake("You return the pmfs of all positions. The exercise asks for position i only.")
-def _(log_score, i):
-    return log_score.softmax(-1)
+conditional.mistakes({
+    "log_score[i].softmax(-1) => (log_score[i] - log_score.logsumexp((0, 1))).exp()": "You divide by the sum over the "
+    "whole table. Only row i describes position i, and its N numbers should add up to 1.",
+    "log_score[i].softmax(-1) => log_score[i].exp()": "These are the right ratios, but they do not add up to 1. Divide "
+    "them by their sum.",
+    "log_score[i].softmax(-1) => log_score[i] / log_score[i].sum()": "You divide the log-scores by their sum. Take "
+    "exp() first: you need the sum of the ratios, not of their logarithms.",
+    "result.where(log_score[i] != 0, 0) / result.where(log_score[i] != 0, 0).sum()": "You leave out the current "
+    "character, whose ratio is 1. It is one of the N choices too.",
+    "log_score[i] => log_score[:, i]": "You took a column of the table. Position i is row i: log_score[i].",
+    "log_score[i] => log_score[i - 1]": "You took the row before. Position i is row i: log_score[i].",
+    "log_score[i] => log_score[0]": "You always take the first row. Position i is row i: log_score[i].",
+    "log_score[i].softmax(-1) => log_score.softmax(-1)": "You return the pmfs of all positions. The exercise asks for "
+    "position i only.",
+    "log_score[i].softmax(-1) => log_score.softmax(0)[i]": "You divide by the sums of the columns. The N numbers of "
+    "row i should add up to 1.",
+    "log_score[i] => log_score[i].exp()": "You take exp() twice: softmax does it already.",
+})  # fmt: skip
 
 
 # 02 ----------------------------------------------------------------------------------------------------------------
@@ -321,6 +199,7 @@ def _(rng):
     yield "a", "a"
     yield "a", "b"
     yield "abc", "abd"
+    yield "Cat", "cAt"
     yield "abca", "bcab"
     yield "stop", "post"
     yield "the cat sat on the mat.", "a cat sat on the mat.  "
@@ -329,58 +208,31 @@ def _(rng):
         yield "".join("abc "[c] for c in a), "".join("abc "[c] for c in b)
 
 
-@hamming.mistake("You count the positions that agree. The Hamming distance counts those that differ.")
-def _(a, b):
-    return len(a) - hamming.reference(a, b)
-
-
-@hamming.mistake("You leave out the last position. A text of L characters has positions 0 to L - 1.")
-def _(a, b):
-    return hamming.reference(a[:-1], b[:-1])
-
-
-@hamming.mistake("You leave out the first position. Positions start at 0.")
-def _(a, b):
-    return hamming.reference(a[1:], b[1:])
-
-
-@hamming.mistake(
-    "You return the fraction of positions that differ. The Hamming distance is their number: do not divide by the "
-    "length."
-)
-def _(a, b):
-    return hamming.reference(a, b) / len(a)
-
-
-@hamming.mistake(
-    "You return whether the texts differ. The Hamming distance is the number of positions where they differ."
-)
-def _(a, b):
-    return a != b
+PLACES = "Their positions matter too: 'stop' and 'post' differ in all 4 positions."
+hamming.mistakes({
+    "c != d => c == d": "You count the positions that agree. The Hamming distance counts those that differ.",
+    "zip(a, b) => zip(a[:-1], b[:-1])": "You leave out the last position. A text of L characters has positions 0 to "
+    "L - 1.",
+    "zip(a, b) => zip(a[1:], b[1:])": "You leave out the first position. Positions start at 0.",
+    "sum(c != d for c, d in zip(a, b)) => a != b": "You return whether the texts differ. The Hamming distance is the "
+    "number of positions where they differ.",
+    "sum(c != d for c, d in zip(a, b)) => len(set(a) ^ set(b))": f"You compare which characters occur. {PLACES}",
+    "sum(c != d for c, d in zip(a, b)) => len(set(a) - set(b))": f"You compare which characters occur. {PLACES}",
+    "sum(c != d for c, d in zip(a, b)) => sum(c not in b for c in a)": f"You compare which characters occur. {PLACES}",
+    "zip(a, b) => zip(sorted(a), sorted(b))": f"You sort the characters first. {PLACES}",
+    "sum(c != d for c, d in zip(a, b)) => next((i for i, c in enumerate(a) if c != b[i]), len(a))": "You return the "
+    "position of the first difference. Keep going to the end, and count all differences.",
+    "c != d => c.lower() != d.lower()": "You ignore upper and lower case. 'C' and 'c' are different characters.",
+    "c != d => c != d and c + d == (c + d).strip()": "You skip spaces. A space is a character like any other.",
+    "c != d => (ord(c) - ord(d)) ** 2": "You add up how far apart the characters are. Count the positions where they "
+    "differ, each as 1.",
+    "c != d => abs(ord(c) - ord(d))": "You add up how far apart the characters are. Count the positions where they "
+    "differ, each as 1.",
+})  # fmt: skip
 
 
 @hamming.mistake(
-    "You compare which characters occur. Their positions matter too: 'stop' and 'post' differ in all 4 positions."
-)
-def _(a, b):
-    return len(set(a) ^ set(b))
-
-
-@hamming.mistake(
-    "You compare which characters occur. Their positions matter too: 'stop' and 'post' differ in all 4 positions."
-)
-def _(a, b):
-    return len(set(a) - set(b))
-
-
-@hamming.mistake("You return the position of the first difference. Keep going to the end, and count all differences.")
-def _(a, b):
-    return next((i for i, (c, d) in enumerate(zip(a, b)) if c != d), len(a))
-
-
-@hamming.mistake(
-    "This is the edit distance, which can shift letters. The Hamming distance compares each position with the same "
-    "position."
+    "This is the edit distance, which can shift letters. The Hamming distance compares each position with the same one."
 )
 def _(a, b):
     row = list(range(len(b) + 1))
@@ -393,10 +245,14 @@ def _(a, b):
 
 @exercise("you found all L (N - 1) texts that differ in one position, each exactly once.")
 def neighbors(x, N):
-    L = len(x)
-    y = x.repeat(L, N, 1)  # (L, N, L)
-    y[range(L), :, range(L)] = torch.arange(N)
-    return y[torch.arange(N) != x[:, None]]  # (L (N - 1), L), ordered by position, then character
+    found = []
+    for i in range(len(x)):
+        for c in range(N):
+            if c != x[i]:
+                y = x.clone()
+                y[i] = c
+                found.append(y)
+    return torch.stack(found)
 
 
 @neighbors.cases
@@ -423,74 +279,32 @@ def _(result, x, N):
     return torch.stack(sorted(y, key=first_change)) if len(y) else y
 
 
-@neighbors.mistake(
-    "Your list contains x itself, which is at distance 0. A neighbor replaces one character with a different one."
-)
-def _(x, N):
-    return torch.cat([x[None], neighbors.reference(x, N)])
-
-
-@neighbors.mistake(
-    "Your list contains x itself, once for each position. It is at distance 0, so skip the character that is already "
-    "there."
-)
-def _(x, N):
-    return torch.cat([x.repeat(len(x), 1), neighbors.reference(x, N)])
-
-
-@neighbors.mistake(
-    "Your changes accumulate: some of your texts differ from x in more than one position. Start each one from a fresh "
-    "copy of x."
-)
-def _(x, N):
-    y, found = x.clone(), []
-    for i in range(len(x)):
-        for c in range(N):
-            if c != x[i]:
-                y[i] = c
-                found.append(y.clone())
-    return torch.stack(found)
-
-
-@neighbors.mistake("All your rows are the same tensor, changed again and again. Store a copy of each text: y.clone().")
-def _(x, N):
-    y, found = x.clone(), []
-    for i in range(len(x)):
-        for c in range(N):
-            if c != x[i]:
-                y[i] = c
-                found.append(y)
-        y[i] = x[i]
-    return torch.stack(found)
-
-
-@neighbors.mistake("You never try the last character, N - 1. range(N) goes from 0 to N - 1.")
-def _(x, N):
-    y = neighbors.reference(x, N)
-    return y[~((y != x) & (y == N - 1)).any(-1)]
-
-
-@neighbors.mistake("You never try character 0. The characters are 0 to N - 1.")
-def _(x, N):
-    y = neighbors.reference(x, N)
-    return y[~((y != x) & (y == 0)).any(-1)]
-
-
-@neighbors.mistake("You change only the first position. Change each of the L positions in turn.")
-def _(x, N):
-    return neighbors.reference(x, N)[: N - 1]
-
-
-@neighbors.mistake(
-    "Your neighbors are grouped by position, (L, N - 1, L). Flatten the groups into one list, (L (N - 1), L)."
-)
-def _(x, N):
-    return neighbors.reference(x, N).view(len(x), N - 1, len(x))
-
-
-@neighbors.mistake("These are all N to the power of L texts. Neighbors differ from x in exactly one position.")
-def _(x, N):
-    return torch.cartesian_prod(*[torch.arange(N)] * len(x)).view(-1, len(x))
+neighbors.mistakes({
+    "found = [] => found = [x]": "Your list contains x itself, which is at distance 0. A neighbor replaces one "
+    "character with a different one.",
+    "c != x[i] => True": "Your list contains x itself, once for each position. It is at distance 0, so skip the "
+    "character that is already there.",
+    "y = x.clone() => y = (found or [x])[-1].clone()": "Your changes accumulate: some of your texts differ from x in "
+    "more than one position. Start each one from a fresh copy of x.",
+    "result * 0 + x": "All your rows are the same tensor, changed again and again. Store a copy of each text: "
+    "y.clone().",
+    "result[-1:] + 0 * result": "All your rows are the same tensor, changed again and again. Store a copy of each "
+    "text: y.clone().",
+    "y = x.clone() => y = found[-1] if found else x.clone()": "All your rows are the same tensor, changed again and "
+    "again. Start each neighbor from a fresh copy: y = x.clone().",
+    "range(N) => range(N - 1)": "You never try the last character, N - 1. range(N) goes from 0 to N - 1.",
+    "range(N) => range(1, N)": "You never try character 0. The characters are 0 to N - 1.",
+    "range(N) => range(N + 1)": "You try one character too many: N. The characters are 0 to N - 1.",
+    "range(N) => sorted({*x.tolist()})": "You only try characters that x has already. Try all N of them.",
+    "range(len(x)) => range(1)": "You change only the first position. Change each of the L positions in turn.",
+    "range(len(x)) => range(len(x) - 1, len(x))": "You change only the last position. Change each of the L in turn.",
+    "range(N) => [(int(x[i]) + 1) % N]": "You replace each character by the next one only. Try all N - 1 others.",
+    "found.append(y) => found += [y, y]": "You list every neighbor twice. Each one should come once.",
+    "result.view(len(x), N - 1, len(x))": "Your neighbors are grouped by position, (L, N - 1, L). Flatten the groups "
+    "into one list, (L (N - 1), L).",
+    "torch.cartesian_prod(*[torch.arange(N)] * len(x)).view(-1, len(x))": "These are all N to the power of L texts. "
+    "Neighbors differ from x in exactly one position.",
+})  # fmt: skip
 
 
 @exercise("you know which position to change, and into what. That is one greedy step.")
@@ -516,69 +330,50 @@ def _(rng):
 @best_jump.measure
 def _(result, log_score, x):
     """The position and the character as integers, from a pair of numbers in any form."""
+    if result is None:
+        raise ValueError(
+            "You returned None. Even when every jump makes the text less probable, one of them is the best."
+        )
     pair = tensor(result)
     if pair.shape != (2,):
         raise ValueError(f"A pair (position, character) was expected, but you returned {describe(result)}.")
     return pair
 
 
-@best_jump.mistake(
-    "You skip every entry that is 0. A neighbor as probable as x has log-score 0 too, so skip entry (i, x[i]) in each "
-    "row, whatever its value."
+best_jump.mistakes({
+    "log_score.scatter(-1, x[:, None], -torch.inf) => torch.where(log_score == 0, -torch.inf, log_score)": "You skip "
+    "every entry that is 0. A neighbor as probable as x has log-score 0 too, so skip entry (i, x[i]) in each row, "
+    "whatever its value.",
+    "others.argmax() => log_score.argmax()": "Your best jump may be no jump: the entries of x itself are 0 in each row "
+    "and can be the largest. Skip them, because a jump must change x.",
+    "result[::-1]": "You swapped position and character: return (i, y).",
+    ("-torch.inf => torch.inf", "argmax => argmin"): "This is the worst jump, with the smallest log-score. Return the "
+    "jump with the largest.",
+    "others.argmax() => others.where(others.isfinite(), 0).abs().argmax()": "You look for the largest number without "
+    "its sign. A log-score below 0 makes the text less probable.",
+    "log_score.shape[1] => len(x)": "You convert the flat index with the wrong number. The table is stored row by row, "
+    "with N entries in each row: divide by N.",
+    "result[0], int(x[result[0]])": "You return the character that is there now. Return the new one.",
+    "int(log_score.scatter(-1, x[:, None], -torch.inf).sum(1).argmax()), result[1]": "You choose the position by the "
+    "sum of its row. The best jump is the largest single entry.",
+})  # fmt: skip
+
+
+@exercise(
+    "no ladder between these words is shorter, and you return None when there is no ladder.",
+    measured="the number of words in the ladder",
 )
-def _(log_score, x):
-    others = torch.where(log_score == 0, -torch.inf, log_score)
-    return divmod(int(others.argmax()), log_score.shape[1])
-
-
-@best_jump.mistake(
-    "Your best jump may be no jump: the entries of x itself are 0 in each row and can be the largest. Skip them, "
-    "because a jump must change x."
-)
-def _(log_score, x):
-    return divmod(int(log_score.argmax()), log_score.shape[1])
-
-
-@best_jump.mistake("You swapped position and character: return (i, y).")
-def _(log_score, x):
-    return best_jump.reference(log_score, x)[::-1]
-
-
-@best_jump.mistake("This is the worst jump, with the smallest log-score. Return the jump with the largest.")
-def _(log_score, x):
-    return divmod(int(log_score.scatter(-1, x[:, None], torch.inf).argmin()), log_score.shape[1])
-
-
-@best_jump.mistake(
-    "You convert the flat index with the wrong number. The table is stored row by row, with N entries in each row: "
-    "divide by N."
-)
-def _(log_score, x):
-    return divmod(
-        log_score.shape[1] * best_jump.reference(log_score, x)[0] + best_jump.reference(log_score, x)[1], len(x)
-    )
-
-
-@best_jump.mistake(
-    "You only accept a log-score above 0. Even when every jump makes the text less probable, one of them is the best."
-)
-def _(log_score, x):
-    others = log_score.scatter(-1, x[:, None], -torch.inf)
-    return best_jump.reference(log_score, x) if others.max() > 0 else None
-
-
-@exercise("no ladder between these words is shorter, and you return None when there is no ladder.")
 def shortest_ladder(words, start, goal):
-    before, queue = {start: None}, [start]
-    for x in queue:
-        for y in words:
-            if y not in before and hamming.reference(x, y) == 1:
-                before[y] = x
-                queue.append(y)
-    path = [goal]
-    while path[-1] in before and before[path[-1]]:
-        path.append(before[path[-1]])
-    return path[::-1] if goal in before else None
+    queue, seen = [[start]], {start}
+    while queue:
+        path = queue.pop(0)
+        if path[-1] == goal:
+            return path
+        for word in words:
+            if word not in seen and hamming._reference(word, path[-1]) == 1:
+                seen.add(word)
+                queue.append([*path, word])
+    return None
 
 
 @shortest_ladder.cases
@@ -593,6 +388,10 @@ def _(rng):
     # A longer ladder (caa, cab, cbb) leads to the goal too, and a depth-first search finds that one.
     yield ["aaa", "aab", "abb", "bbb", "baa", "caa", "cab", "cbb"], "aaa", "bbb"
     yield ["sit", "six", "sax", "tax", "tan", "ten", "sat", "fat", "fan", "fin", "tin"], "six", "ten"
+    yield ["bba", "aaa", "abc", "aac", "bbc"], "aaa", "bba"  # the first step leads away from the goal
+    long = ["aaa", "baa", "bba", "bbb", "cbb", "ccb", "ccc", "dcc", "ddc", "ddd"]
+    yield [*long[::2], *long[1::2]], "aaa", "ddd"
+    yield [*few, "Dog", "doG"], "cat", "doG"
     for _ in range(3):
         some = {"".join("abcd"[c] for c in _text(rng, 4, 3)) for _ in range(30)}
         some = sorted(some)
@@ -602,119 +401,42 @@ def _(rng):
 
 @shortest_ladder.measure
 def _(result, words, start, goal):
-    """A description of the ladder by its length alone, because there may be several shortest ladders."""
+    """The length of the ladder, because there may be several shortest ladders; None if there is none."""
+    best = shortest_ladder._reference(words, start, goal)
+    if result is None and best:
+        raise ValueError(f"You returned None, but there is a ladder: {' → '.join(best)}.")
     if result is None:
-        return "None"
+        return None
     if not isinstance(result, list | tuple) or not all(isinstance(word, str) for word in result):
         raise ValueError(f"A list of words or None was expected, but you returned {describe(result)}.")
+    if not result and start == goal:
+        raise ValueError(f"You returned an empty list. The ladder from {start!r} to itself is [{start!r}].")
     if not result:
         raise ValueError("You returned an empty list. When there is no ladder, return None.")
+    if (result[0], result[-1]) == (goal, start) != (start, goal):
+        raise ValueError(f"Your ladder goes from the goal to the start: reverse it, so that it begins with {start!r}.")
     if result[0] != start or result[-1] != goal:
         raise ValueError(
-            f"The ladder should go from {start!r} to {goal!r}; yours goes from {result[0]!r} to {result[-1]!r}."
+            f"The ladder should go from {start!r} to {goal!r}, both included; yours goes from {result[0]!r} to "
+            f"{result[-1]!r}."
         )
     for x, y in zip(result, result[1:]):
-        if len(x) != len(y) or hamming.reference(x, y) != 1:
+        if len(x) != len(y) or hamming._reference(x, y) != 1:
             raise ValueError(f"{x!r} → {y!r} is not a step: exactly one letter must change.")
         if y not in words:
             raise ValueError(f"{y!r} is not one of the words.")
-    return f"a ladder of {len(result)} words"
+    return len(result)
 
 
-def _search(words, start, goal, near, last=False):
-    """A ladder, found by extending the ladder that was found first (or last)."""
-    ladders = [[start]]
-    seen = {start}
-    while ladders:
-        ladder = ladders.pop(-1 if last else 0)
-        if ladder[-1] == goal:
-            return ladder
-        for y in words:
-            if y not in seen and near(ladder[-1], y):
-                seen.add(y)
-                ladders.append([*ladder, y])
-    return None
-
-
-def _one_letter(x, y):
-    return hamming.reference(x, y) == 1
-
-
-@shortest_ladder.mistake(
-    "This is a ladder, but not always a shortest one. Visit all words one step away, then all words two steps away: "
-    "extend the ladder that you found first."
-)
-def _(words, start, goal):
-    return _search(words, start, goal, _one_letter, last=True)
-
-
-@shortest_ladder.mistake(
-    "You always move to the word closest to the goal. That word may be a dead end: keep all ladders in a queue, not "
-    "just one."
-)
-def _(words, start, goal):
-    ladder = [start]
-    while ladder[-1] != goal:
-        steps = [y for y in words if y not in ladder and _one_letter(ladder[-1], y)]
-        if not steps:
-            return None
-        ladder.append(min(steps, key=lambda y: hamming.reference(y, goal)))
-    return ladder
-
-
-@shortest_ladder.mistake("You leave out the start. A ladder from cat to dog begins with cat.")
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder and ladder[1:]
-
-
-@shortest_ladder.mistake("You leave out the goal. A ladder from cat to dog ends with dog.")
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder and ladder[:-1]
-
-
-@shortest_ladder.mistake("Your ladder goes from the goal to the start: reverse it.")
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder and ladder[::-1]
-
-
-@shortest_ladder.mistake("You return the number of steps. The exercise asks for the ladder itself, a list of words.")
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder and len(ladder) - 1
-
-
-@shortest_ladder.mistake("You return the number of words. The exercise asks for the ladder itself, a list of words.")
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder and len(ladder)
-
-
-@shortest_ladder.mistake(
-    "Right when there is a ladder. When there is none, return None: check whether your search has run out of words."
-)
-def _(words, start, goal):
-    return shortest_ladder.reference(words, start, goal) or [start, goal]
-
-
-@shortest_ladder.mistake("Right when there is a ladder. When there is none, return None, not an empty list.")
-def _(words, start, goal):
-    return shortest_ladder.reference(words, start, goal) or []
-
-
-@shortest_ladder.mistake(
-    "Right when there is a ladder. When there is none, your queue runs empty: stop then, and return None."
-)
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder or [].pop(0)
-
-
-@shortest_ladder.mistake(
-    "Right when there is a ladder. When there is none, you never reach the goal: check for that, and return None."
-)
-def _(words, start, goal):
-    ladder = shortest_ladder.reference(words, start, goal)
-    return ladder or {}[goal]
+shortest_ladder.mistakes({
+    "pop(0) => pop()": "This is a ladder, but not always a shortest one. Visit all words one step away, then all words "
+    "two steps away: extend the ladder that you found first.",
+    (
+        "queue.pop(0) => min(queue, key=lambda path: hamming._reference(path[-1], goal)); queue.clear()",
+        "word not in seen => word not in path",
+    ): "You always move to the word closest to the goal. That word may be a dead end or lead the long way around: keep "
+    "all ladders in a queue, not just one.",
+    "queue.pop(0) => queue.pop(min(range(len(queue)), key=lambda k: hamming._reference(queue[k][-1], goal)))": "You "
+    "extend the ladder that is closest to the goal first, and that may be a longer one. Extend the one that you found "
+    "first.",
+})  # fmt: skip
