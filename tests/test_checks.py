@@ -1,5 +1,7 @@
 """The engine of the checks, tested on small exercises: double, flip coins, count up in place, take a square root."""
 
+import math
+import random
 import types
 
 import numpy as np
@@ -97,6 +99,13 @@ def _(result, x):
     return tensor(result).sort(-1).values
 
 
+def made(reference, *cases, **options):
+    """A small exercise with these cases."""
+    new = exercise("it is.", **options)(reference)
+    new.cases(lambda rng: iter(cases))
+    return new
+
+
 def failure(exercise, function) -> CheckFailed:
     with pytest.raises(CheckFailed) as caught:
         exercise(function)
@@ -108,16 +117,31 @@ def failure(exercise, function) -> CheckFailed:
     [
         lambda x: x + x,
         lambda x: x.float() * 2,
-        lambda x: x.numpy() * 2,
-        lambda x: np.float32(x.numpy() * 2).tolist(),
-        lambda x: [row * 2 for row in x],
-        lambda x: tuple(row.numpy() * 2 for row in x),
         lambda x: (x * 2).requires_grad_(),
         lambda *arguments: 2 * arguments[0],
     ],
 )
-def test_right_result_passes_in_any_form(function):
+def test_right_result_passes_in_any_precision(function):
     assert repr(double(function)) == "✓ double is right: you doubled every number."
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.numpy() * 2,
+        lambda x: np.float32(x.numpy() * 2).tolist(),
+        lambda x: [row * 2 for row in x],
+        lambda x: tuple(row.numpy() * 2 for row in x),
+    ],
+)
+def test_right_numbers_must_be_in_a_tensor(function):
+    found = failure(double, function)
+    assert "The numbers are right, but you returned" in str(found) and "Return a tensor" in str(found) and found.located
+
+
+def test_single_number_need_not_be_a_tensor():
+    total = made(lambda x: x.sum(), (torch.ones(3),))
+    assert total(lambda x: float(x.sum())) and total(lambda x: x.numpy().sum())
 
 
 def test_known_mistake_gets_its_diagnosis_and_the_smallest_failing_case():
@@ -202,6 +226,31 @@ def test_stub_fails_with_its_task():
     assert str(failure(double, double_it)) == "double is not written yet.\n\nYour task: Double all numbers."
 
 
+def test_bare_stub_fails_with_the_task_in_its_docstring():
+    def double_it(x):
+        """Double all numbers."""
+        raise NotImplementedError()
+
+    assert str(failure(double, double_it)) == "double is not written yet.\n\nYour task: Double all numbers."
+    double_it.__doc__ = None
+    assert "Your task: Write double(x)." in str(failure(double, double_it))
+
+
+def test_exit_is_caught():
+    found = failure(double, lambda x: exit())
+    assert "calls exit()" in str(found) and "The smallest case" in str(found)
+
+
+def test_reference_is_not_one_tab_away():
+    assert dir(double) == ["name", "parameters"] and not hasattr(double, "reference")
+    assert repr(double) == "check.double(double) checks your function double(x)"
+
+
+def test_numbers_that_print_alike_are_shown_with_more_digits():
+    found = str(failure(double, lambda x: 2.0004 * x))
+    assert "2 was expected, yours is 2.0004." in found and "yours      [2.0004, -inf]" in found
+
+
 def test_endless_loop_is_stopped(monkeypatch):
     def waits(x):
         while True:
@@ -212,7 +261,7 @@ def test_endless_loop_is_stopped(monkeypatch):
 
 
 def test_random_function_is_judged_by_frequencies_and_must_use_its_generator():
-    assert coins(lambda p, count, generator: (torch.rand(count, generator=generator) > 1 - p).numpy())
+    assert coins(lambda p, count, generator: (torch.rand(count, generator=generator) > 1 - p).int())
     biased = failure(coins, lambda p, n, generator: torch.rand(n, generator=generator) < 0.31)
     assert "the fraction of heads" in str(biased)
     assert "Pass `generator=generator`" in str(failure(coins, lambda p, n, generator: torch.rand(n) < p))
@@ -221,13 +270,176 @@ def test_random_function_is_judged_by_frequencies_and_must_use_its_generator():
 
 def test_global_generator_is_restored():
     before = torch.get_rng_state()
+    state, numpy = random.getstate(), np.random.get_state()[1].copy()
     coins(coins._reference)
     assert torch.equal(torch.get_rng_state(), before)
+    assert random.getstate() == state and (np.random.get_state()[1] == numpy).all()
+
+
+@pytest.mark.parametrize(
+    ("u", "says"),
+    [
+        (lambda n: torch.rand(n, generator=torch.Generator().manual_seed(5)), "Two different generators"),
+        (lambda n: torch.rand(n), "The same generator gave two different results"),
+        (lambda n: torch.tensor([random.random() for _ in range(n)]), "The same generator gave two different results"),
+        (lambda n: torch.tensor(np.random.rand(n)), "The same generator gave two different results"),
+        (lambda n: torch.tensor(np.random.default_rng().random(n)), "The same generator gave two different results"),
+        (lambda n: torch.tensor(np.random.default_rng(1).random(n)), "Two different generators"),
+    ],
+)
+def test_other_randomness_is_found(u, says):
+    assert says in str(failure(coins, lambda p, n, generator: u(n) < p))
 
 
 def test_in_place_exercise_may_change_its_arguments():
     assert count_up(count_up._reference)
     assert "wrong" in str(failure(count_up, lambda numbers: numbers.append(1) or numbers.pop()))
+
+
+@exercise("it is the product of the entropies.", gradient="score")
+def loss(score, x):
+    s = score(x)
+    return (s.exp() * s).mean()
+
+
+@loss.cases
+def _(rng):
+    yield (lambda x: x.square()), torch.rand(2, 3, dtype=torch.float64, generator=rng)
+
+
+@exercise("each number has its own gradient.", gradient="x")
+def squares(x):
+    return x.square()
+
+
+@squares.cases
+def _(rng):
+    yield (torch.tensor([1.0, 2.0, 3.0]),)
+
+
+def test_gradient_must_arrive_and_agree():
+    assert loss(lambda score, x: sum((s * s.exp()).mean() for s in score(x)) / 2)
+    assert squares(lambda x: x * x.double())
+    assert "have no gradient" in str(failure(loss, lambda score, x: loss._reference(score, x).item()))
+    assert "have no gradient" in str(failure(squares, lambda x: x.detach().square()))
+    cut = failure(loss, lambda score, x: (score(x).exp().detach() * score(x)).mean())
+    assert "not their gradient with respect to score" in str(cut).replace("\n", " ")
+    assert "not their gradient with respect to x" in str(failure(squares, lambda x: x * x.detach())).replace("\n", " ")
+    assert "have no gradient" in str(failure(squares, lambda x: torch.from_numpy(x.numpy() ** 2)))
+
+
+def test_mistakes_are_edits_or_expressions_or_functions():
+    @exercise("it is.")
+    def line(x, slope):
+        y = slope * x
+        return y + 1
+
+    line.cases(lambda rng: iter([(torch.arange(5.0), 2.0), (torch.arange(4.0), 3.0)]))
+    line.mistakes({"+ 1 => - 1": "minus", ("slope * => slope +", "+ 1 =>"): "two edits", "result.cos() * slope": "cos"})
+    line.mistake("whole")(lambda x, slope: x**3)
+    wrong = [lambda x, a: a * x - 1, lambda x, a: a + x, lambda x, a: (a * x + 1).cos() * a, lambda x, a: x**3]
+    assert [failure(line, f).diagnosis for f in wrong] == ["minus", "two edits", "cos", "whole"]
+    for bad, says in [("z => w", "occurs 0 times"), ("y => x", "occurs 2 times")]:
+        line._changes[:] = [(bad, "")]
+        vars(line).pop("_mistakes", None)
+        with pytest.raises(ValueError, match=says):
+            failure(line, lambda x, a: x)
+
+
+def test_mistake_is_named_only_if_a_wrong_number_agrees():
+    """Equal errors, and agreement where the mistake is right, prove nothing."""
+    parts = made(lambda x: 6 // x, (1,), (2,), (3,))
+    parts.mistakes({"6 // x if x < 3 else [][0]": "You index an empty list.", "result + (x > 1)": "One more."})
+    assert failure(parts, lambda x: 6 // x if x < 3 else [][1]).diagnosis is None
+    assert failure(parts, lambda x: 6 // x + (x > 1)).diagnosis == "One more."
+
+
+X = torch.tensor([[0.113, 0.727, 0.331], [0.309, 0.253, 0.417]], dtype=torch.float64)
+
+
+def identity(x):
+    return x + 0
+
+
+def changed(x, index, value):
+    y = x.clone()
+    y[index] = value
+    return y
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x: -x, "the right one with the sign flipped"),
+        (lambda x: 1 / x, "the right one upside down"),
+        (lambda x: x.log(), "the logarithm of the right one"),
+        (lambda x: x.exp(), "exp() of the right one"),
+        (lambda x: 1 - x, "1 minus the right one"),
+        (lambda x: x.T, "the right one transposed"),
+        (lambda x: x[:1].expand(2, -1), "the first row of the right one in place of every row"),
+        (lambda x: x.mean(0).expand(2, -1), "the mean of the rows"),
+        (lambda x: x.sum(-1), "summed along the last axis"),
+        (lambda x: x / x.sum(), "divided by its sum"),
+        (lambda x: x * 3, "times the size of x along axis 1"),
+        (lambda x: x / 2, "divided by the size of x along axis 0"),
+        (lambda x: x / math.log(10), "as in log10"),
+        (lambda x: x * 1.7, "times 1.7"),
+        (lambda x: x + 0.25, "plus 0.25"),
+        (lambda x: x * torch.tensor([[2.5], [0.3]]), "times a constant of its own in each row"),
+        (lambda x: x.round(decimals=1), "rounded to 1 digits"),
+        (lambda x: changed(x, 1, 0.0), "wrong only in the last row. Yours is always 0 there"),
+        (lambda x: changed(x, (slice(None), 2), torch.tensor([0.9, 0.7])), "wrong only in the last column"),
+    ],
+)
+def test_relation_is_named(function, says):
+    right = lambda x: x.cumsum(0)  # noqa: E731
+    found = failure(made(right, (X,), (X.roll(1, 1),)), lambda x: function(right(x)))
+    assert says in " ".join(str(found).split()) and found.diagnosis is None and found.located
+
+
+@pytest.mark.parametrize(
+    ("function", "cases"),
+    [
+        (lambda x: x + 0.1 * x.sin().round(decimals=2), [(3 * X,)]),  # no relation at all
+        (lambda x: changed(x, (0, 0), -3 * x[0, 0]), [(3 * X,)]),  # a factor, of one number
+        (lambda x: -x, [(torch.tensor([2.0, 5.0]),)]),  # the sign, of two numbers
+        (
+            lambda x: x.square() if x[0, 0] > 0.25 else x + 0.1 * x.sin(),
+            [(3 * X,), (2 * X,)],
+        ),  # a relation in one case only
+        (lambda x: x * 1.7 if x[0, 0] > 0.25 else x.exp() + x.sin(), [(3 * X,), (2 * X,)]),
+        (lambda x: changed(x, (1, 2), 0.5), [(3 * X,)]),  # a single wrong number may be anywhere
+    ],
+)
+def test_spurious_relation_is_not_shown(function, cases):
+    found = failure(made(identity, *cases), function)
+    assert not found.located and "numbers are wrong" in str(found).split("\n")[2], str(found)
+
+
+def test_relations_know_the_arguments():
+    rows = torch.arange(4.0)[:, None].expand(4, 3) + X[:1]
+    power = made(lambda a, b: a ** (b + 1), (rows, X[:1] + rows.flip(0)), (X, 2 * X))
+    assert "the right one with a and b exchanged" in str(failure(power, lambda a, b: b ** (a + 1)))
+    assert "You use a[0] in place of all of a" in str(failure(power, lambda a, b: a[:1] ** (b + 1)))
+    assert "the mean of a in place of" in str(failure(power, lambda a, b: a.mean(0) ** (b + 1)))
+
+    ids = torch.tensor([1, 0, 4, 2])
+    rates = torch.rand(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    at = made(lambda x, r, mask: r + 1, (ids, rates, 4), (ids.flip(0), rates, 4), (ids[:2], rates[:2], 4))
+    assert "only where x is the mask" in str(failure(at, lambda x, r, mask: r + 1 + (x == mask)[:, None] * r.sin()))
+    own = failure(at, lambda x, r, mask: (r + 1).scatter(1, x[:, None], 0.0))
+    assert "only at the character that x has there. Yours is always 0 there" in " ".join(str(own).split())
+    some = failure(at, lambda x, r, mask: r + 1 + (len(x) == 2) * r.sin())
+    assert "fails exactly" not in str(some)  # no property of the arguments is known to be special
+    double_if = made(lambda x, twice: x * (1 + twice), (X, True), (X, False), (2 * X, True))
+    told = failure(double_if, lambda x, twice: x + 0)
+    assert "It fails exactly in the cases where twice is True; all others are right." in " ".join(str(told).split())
+    code = made(lambda text: sum(map(ord, text)), ("ab",), ("abc ",), ("abcdef",), ("abcdefg",))
+    assert "divided by the length of text" in str(failure(code, lambda text: sum(map(ord, text)) / len(text)))
+    pmf = made(lambda x: x.softmax(-1), (X,), (X.exp(),), (X.mT,))
+    assert "The right result is yours with each row divided by its sum" in str(failure(pmf, lambda x: x.exp()))
+    assert "Each row should add up to 1; yours add up to" in str(failure(pmf, lambda x: (1 + x + x**2 / 2) / 4))
+    assert "No right number is below 0" in str(failure(pmf, lambda x: x.softmax(-1) + 2 * (x - x.roll(1, -1))))
 
 
 def test_reference_and_mistakes_run_once_per_case():

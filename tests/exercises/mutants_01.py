@@ -75,7 +75,7 @@ def rounds_to_integers(weights):
 @right("normalize")
 def normalize_in_numpy(weights):
     w = weights.numpy()
-    return w / np.sum(w)
+    return torch.from_numpy(w / np.sum(w))
 
 
 @right("normalize")
@@ -140,7 +140,7 @@ def score_accumulates_changes(p, x):
     return s
 
 
-@wrong("concrete_score", "logarithms")
+@wrong("concrete_score", "logarithm of the right one")
 def score_in_logs(p, x):
     rows = []
     for i in range(len(x)):
@@ -149,7 +149,7 @@ def score_in_logs(p, x):
     return torch.stack(rows)
 
 
-@wrong("concrete_score", "p(x) / p(x) = 1")
+@wrong("concrete_score", "only at the character that x has there")
 def score_zero_at_x(p, x):
     s = torch.zeros(len(x), len(p))
     for i in range(len(x)):
@@ -208,7 +208,7 @@ def score_in_lists(p, x):
             value = value[c]
         return value
 
-    return [[at(x[:i] + [c] + x[i + 1 :]) / at(x) for c in range(len(table))] for i in range(len(x))]
+    return torch.tensor([[at(x[:i] + [c] + x[i + 1 :]) / at(x) for c in range(len(table))] for i in range(len(x))])
 
 
 @right("concrete_score")
@@ -219,7 +219,7 @@ def score_in_numpy(p, x):
         index = [*x]
         index[i] = slice(None)
         rows.append(p[tuple(index)])
-    return np.stack(rows) / p[tuple(x)]
+    return torch.from_numpy(np.stack(rows) / p[tuple(x)])
 
 
 @wrong("ratio_along_path", "Ratios multiply")
@@ -262,17 +262,17 @@ def path_from_zero(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "logarithm of the right result")
+@wrong("ratio_along_path", "logarithm of the right one")
 def path_in_logs(ratio, path):
     return sum(math.log(ratio(y, x)) for x, y in zip(path[:-1], path[1:]))
 
 
-@wrong("ratio_along_path", "two ends directly")
+@wrong("ratio_along_path", "which are not neighbors")
 def path_ends_only(ratio, path):
     return ratio(path[-1], path[0])
 
 
-@wrong("ratio_along_path", "from each text to the next")
+@wrong("ratio_along_path", "which are not neighbors")
 def path_from_the_start(ratio, path):
     total = 1
     for y in path[1:]:
@@ -335,7 +335,7 @@ def conditional_of_a_column(log_score, i):
     return s / s.sum()
 
 
-@wrong("conditional", "log-probabilities")
+@wrong("conditional", "logarithm of the right one")
 def conditional_in_logs(log_score, i):
     return torch.log_softmax(log_score[i], dim=0)
 
@@ -354,10 +354,63 @@ def conditional_of_the_previous_row(log_score, i):
 @right("conditional")
 def conditional_in_numpy(log_score, i):
     s = np.exp(log_score.numpy()[i] - log_score.numpy()[i].max())
-    return s / s.sum()
+    return torch.tensor(s / s.sum())
 
 
 @right("conditional")
 def conditional_in_lists(log_score, i):
     s = [math.exp(v) for v in log_score[i].tolist()]
-    return [v / sum(s) for v in s]
+    return torch.tensor([v / sum(s) for v in s])
+
+
+@wrong("normalize", "rounded to 2 digits")
+def normalize_rounds(weights):
+    return torch.round(weights / weights.sum(), decimals=2)
+
+
+@wrong("normalize", "Return a tensor")
+def normalize_to_an_array(weights):
+    return weights.numpy() / weights.numpy().sum()
+
+
+@wrong("concrete_score", "Return a tensor")
+def score_in_an_array(p, x):
+    return score_in_numpy(p, x).numpy()
+
+
+@wrong("concrete_score", "Return a tensor")
+def score_in_a_list(p, x):
+    return score_in_numpy(p, x).tolist()
+
+
+@wrong("concrete_score")
+def score_without_small_ratios(p, x):
+    return score_in_numpy(p, x).clamp(min=1e-3)
+
+
+@wrong("concrete_score", "rounded to 3 digits")
+def score_rounds(p, x):
+    return score_in_numpy(p, x).double().round(decimals=3)
+
+
+@wrong("ratio_along_path", "once if its text comes again")
+def path_in_a_dictionary(ratio, path):
+    total = 1
+    for x, y in {x: y for x, y in zip(path, path[1:])}.items():
+        total *= ratio(y, x)
+    return total
+
+
+@wrong("ratio_along_path", "rounded to 4 digits")
+def path_rounds(ratio, path):
+    return round(path_by_recursion(ratio, path), 4)
+
+
+@wrong("conditional", "Return a tensor")
+def conditional_in_a_list(log_score, i):
+    return conditional_in_numpy(log_score, i).tolist()
+
+
+@wrong("conditional", "calls exit()")
+def conditional_exits(log_score, i):
+    exit()

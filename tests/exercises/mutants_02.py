@@ -37,7 +37,7 @@ def misses_the_first(a, b):
     return n
 
 
-@wrong("hamming", "do not divide")
+@wrong("hamming", "divided by the length of a")
 def returns_a_fraction(a, b):
     return np.mean([x != y for x, y in zip(a, b)])
 
@@ -245,13 +245,13 @@ def neighbors_by_rotation(x, N):
             y = x.numpy().copy()
             y[i] = (y[i] + k) % N
             rows.append(y)
-    return np.array(rows)
+    return torch.tensor(np.array(rows))
 
 
 @right("neighbors")
 def neighbors_in_lists(x, N):
     x = x.tolist()
-    return [x[:i] + [c] + x[i + 1 :] for c in range(N) for i in range(len(x)) if c != x[i]]
+    return torch.tensor([x[:i] + [c] + x[i + 1 :] for c in range(N) for i in range(len(x)) if c != x[i]])
 
 
 @wrong("best_jump", "skip every entry that is 0")
@@ -294,7 +294,7 @@ def divides_by_length(log_score, x):
     return k // s.shape[0], k % s.shape[0]
 
 
-@wrong("best_jump", "above 0")
+@wrong("best_jump", "one of them is the best")
 def only_uphill(log_score, x):
     best, jump = 0.0, None
     for i in range(log_score.shape[0]):
@@ -378,7 +378,7 @@ def greedy_ladder(words, start, goal):
     return path
 
 
-@wrong("shortest_ladder", "leave out the start")
+@wrong("shortest_ladder", "from 'cat' to itself is ['cat']")
 def without_start(words, start, goal):
     before, queue = {start: None}, deque([start])
     while queue:
@@ -413,7 +413,7 @@ def reversed_ladder(words, start, goal):
     return path
 
 
-@wrong("shortest_ladder", "number of steps")
+@wrong("shortest_ladder", "you returned the number")
 def only_the_distance(words, start, goal):
     steps, queue = {start: 0}, deque([start])
     while queue:
@@ -425,7 +425,7 @@ def only_the_distance(words, start, goal):
     return steps.get(goal)
 
 
-@wrong("shortest_ladder", "never reach the goal")
+@wrong("shortest_ladder", "exactly in the cases where the right result is None")
 def assumes_a_ladder(words, start, goal):
     before, queue = {start: None}, deque([start])
     while queue:
@@ -440,7 +440,7 @@ def assumes_a_ladder(words, start, goal):
     return path[::-1]
 
 
-@wrong("shortest_ladder", "queue runs empty")
+@wrong("shortest_ladder", "exactly in the cases where the right result is None")
 def never_stops_searching(words, start, goal):
     queue, seen = deque([[start]]), {start}
     while True:
@@ -453,7 +453,7 @@ def never_stops_searching(words, start, goal):
                 queue.append(path + [y])
 
 
-@wrong("shortest_ladder", "not an empty list")
+@wrong("shortest_ladder", "return None")
 def empty_if_none(words, start, goal):
     queue, seen = deque([[start]]), {start}
     while queue:
@@ -519,3 +519,33 @@ def from_the_goal(words, start, goal):
             next(w for w in words if differ(w, ladder[-1]) == 1 and distance.get(w) == distance[ladder[-1]] - 1)
         )
     return ladder
+
+
+@wrong("hamming", "upper and lower case")
+def hamming_in_lower_case(a, b):
+    return sum(x.lower() != y.lower() for x, y in zip(a, b))
+
+
+@wrong("neighbors", "Return a tensor")
+def neighbors_in_a_list(x, N):
+    return list(neighbors_in_lists(x, N))
+
+
+@wrong("shortest_ladder", "but there is a ladder")
+def at_most_six_words(words, start, goal):
+    ladder = level_by_level(words, start, goal)
+    return ladder if ladder and len(ladder) <= 7 else None
+
+
+@wrong("shortest_ladder", "but there is a ladder")
+def never_away_from_the_goal(words, start, goal):
+    queue, seen = [[start]], {start}
+    while queue:
+        path = queue.pop(0)
+        if path[-1] == goal:
+            return path
+        for w in words:
+            if w not in seen and differ(w, path[-1]) == 1 and differ(w, goal) <= differ(path[-1], goal):
+                seen.add(w)
+                queue.append(path + [w])
+    return None

@@ -1,6 +1,7 @@
 """Notebook 03: solutions that students write, wrong and right."""
 
 import math
+import random
 
 import numpy as np
 import torch
@@ -118,8 +119,8 @@ def rates_as_integers(N, absorbing):
 @right("rate_matrix")
 def rates_in_lists(N, absorbing):
     if absorbing:
-        return [[-(a == b) + (b == N) for b in range(N + 1)] for a in range(N)] + [[0] * (N + 1)]
-    return [[1 / N - (a == b) for b in range(N)] for a in range(N)]
+        return torch.tensor([[-(a == b) + (b == N) for b in range(N + 1)] for a in range(N)] + [[0] * (N + 1)])
+    return torch.tensor([[1 / N - (a == b) for b in range(N)] for a in range(N)])
 
 
 @right("rate_matrix")
@@ -130,7 +131,7 @@ def rates_in_numpy(N, absorbing):
     else:
         Q = np.full((N, N), 1 / N, dtype="float32")
         np.fill_diagonal(Q, 0)
-    return Q - np.diag(Q.sum(1))
+    return torch.from_numpy(Q - np.diag(Q.sum(1)))
 
 
 @wrong("transition", "exp() of each entry")
@@ -143,7 +144,7 @@ def one_step(Q, sigma):
     return torch.eye(len(Q)) + sigma * Q
 
 
-@wrong("transition", "100 small steps")
+@wrong("transition", "too few small steps")
 def a_hundred_steps(Q, sigma):
     step = torch.eye(len(Q), dtype=Q.dtype) + sigma / 100 * Q
     T = torch.eye(len(Q), dtype=Q.dtype)
@@ -152,7 +153,7 @@ def a_hundred_steps(Q, sigma):
     return T
 
 
-@wrong("transition", "1000 small steps")
+@wrong("transition", "too few small steps")
 def a_thousand_steps(Q, sigma):
     n = 1000
     return torch.matrix_power(torch.eye(len(Q)) + sigma / n * Q, n)
@@ -228,7 +229,7 @@ def a_long_series(Q, sigma):
     for k in range(1, 200):
         term = term @ Q * sigma / k
         T = T + term
-    return T
+    return torch.from_numpy(T)
 
 
 @right("transition")
@@ -236,17 +237,17 @@ def exp_in_single_precision(Q, sigma):
     return torch.matrix_exp(sigma * Q.float())
 
 
-@wrong("log_linear", "sign of the total")
+@wrong("log_linear", "Result 1: Your result is the right one with the sign flipped")
 def total_below_zero(t, eps):
     return torch.log(1 - (1 - eps) * t), (1 - eps) / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "sign of the rate")
+@wrong("log_linear", "Result 2: Your result is the right one with the sign flipped")
 def rate_below_zero(t, eps):
     return -torch.log(1 - (1 - eps) * t), -(1 - eps) / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "Both signs")
+@wrong("log_linear", "sign flipped. Result 2: Your")
 def both_below_zero(t, eps):
     return torch.log(1 - (1 - eps) * t), -(1 - eps) / (1 - (1 - eps) * t)
 
@@ -285,7 +286,7 @@ def average_rate(t, eps):
     return total, total / t
 
 
-@wrong("log_linear", "base-10")
+@wrong("log_linear", "as in log10")
 def base_ten(t, eps):
     return -torch.log10(1 - (1 - eps) * t), (1 - eps) / (1 - (1 - eps) * t)
 
@@ -303,7 +304,7 @@ def rate_times_the_rest(t, eps):
 @right("log_linear")
 def log_linear_in_numpy(t, eps):
     rest = 1 - (1 - eps) * t.numpy()
-    return [-np.log(rest), (1 - eps) / rest]
+    return [torch.tensor(-np.log(rest)), torch.tensor((1 - eps) / rest)]
 
 
 @right("log_linear")
@@ -349,7 +350,7 @@ def masks_the_same_places(x0, sigma, mask, generator):
     return torch.where(u[None] < 1 - torch.exp(-sigma)[:, None], mask, x0)
 
 
-@wrong("perturb_absorbing", "noise of the first one")
+@wrong("perturb_absorbing", "sigma[0] in place of")
 def masks_with_the_first_sigma(x0, sigma, mask, generator):
     p = 1 - math.exp(-sigma[0].item())
     return torch.where(torch.rand(x0.shape, generator=generator) < p, mask, x0)
@@ -404,7 +405,7 @@ def masks_with_a_wrong_shape(x0, sigma, mask, generator):
 def masks_in_numpy(x0, sigma, mask, generator):
     x, u = x0.numpy().copy(), torch.rand(x0.shape, generator=generator).numpy()
     x[u > np.exp(-sigma.numpy())[:, None]] = mask
-    return x
+    return torch.from_numpy(x)
 
 
 @right("perturb_absorbing")
@@ -468,7 +469,7 @@ def draws_one_per_text(x0, sigma, N, generator):
     return torch.where(hit, torch.randint(N, (len(x0), 1), generator=generator), x0)
 
 
-@wrong("perturb_uniform", "the same in all texts")
+@wrong("perturb_uniform", "the same in several texts")
 def draws_the_same_for_all_texts(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, (x0.shape[1],), generator=generator), x0)
@@ -527,8 +528,8 @@ def draws_from_rows(x0, sigma, N, generator):
     x = []
     for text, s in zip(x0, sigma):
         T = math.exp(-s) * torch.eye(N) + (1 - math.exp(-s)) / N
-        x.append(torch.multinomial(T[text], 1, generator=generator)[:, 0].tolist())
-    return x
+        x.append(torch.multinomial(T[text], 1, generator=generator)[:, 0])
+    return torch.stack(x)
 
 
 @right("perturb_uniform")
@@ -574,13 +575,13 @@ def key_from_columns(T, x0, x):
     return q / q.gather(1, x[:, None])
 
 
-@wrong("answer_key", "logarithms")
+@wrong("answer_key", "logarithm of the right one")
 def key_in_logs(T, x0, x):
     log_q = T.log()[x0]
     return log_q - log_q.gather(-1, x[:, None])
 
 
-@wrong("answer_key", "0 at the noised character")
+@wrong("answer_key", "only at the character that x has there")
 def key_zero_at_x(T, x0, x):
     r = T[x0] / T[x0, x][:, None]
     r[range(len(x)), x] = 0
@@ -609,10 +610,87 @@ def key_at_x0_only(T, x0, x):
 @right("answer_key")
 def key_in_lists(T, x0, x):
     T = T.tolist()
-    return [[T[a][y] / T[a][b] for y in range(len(T))] for a, b in zip(x0.tolist(), x.tolist())]
+    return torch.tensor([[T[a][y] / T[a][b] for y in range(len(T))] for a, b in zip(x0.tolist(), x.tolist())])
 
 
 @right("answer_key")
 def key_in_numpy(T, x0, x):
     T, x0, x = T.numpy().astype("float32"), x0.numpy(), x.numpy()
-    return T[x0] / T[x0, x][:, None]
+    return torch.tensor(T[x0] / T[x0, x][:, None])
+
+
+@wrong("rate_matrix", "Return a tensor")
+def rates_in_an_array(N, absorbing):
+    return rates_in_numpy(N, absorbing).numpy()
+
+
+@wrong("transition", "Return a tensor")
+def transition_in_an_array(Q, sigma):
+    return a_long_series(Q, sigma).numpy()
+
+
+@wrong("answer_key", "Return a tensor")
+def key_in_an_array(T, x0, x):
+    return key_in_numpy(T, x0, x).numpy()
+
+
+@wrong("perturb_absorbing", "Two calls with the same generator hit the same characters")
+def masks_with_its_own_seed(x0, sigma, mask, generator):
+    own = torch.Generator().manual_seed(42)
+    hit = torch.rand(x0.shape, generator=own) < 1 - torch.exp(-sigma)[:, None]
+    return torch.where(hit, mask, x0)
+
+
+@wrong("perturb_absorbing", "The same generator gave two different results")
+def masks_with_python(x0, sigma, mask, generator):
+    u = torch.tensor([[random.random() for _ in text] for text in x0])
+    return torch.where(u < 1 - torch.exp(-sigma)[:, None], mask, x0)
+
+
+@wrong("perturb_absorbing", "share their random numbers")
+def masks_pairs_of_texts(x0, sigma, mask, generator):
+    u = torch.rand(len(x0) // 2 + 1, x0.shape[1], generator=generator).repeat_interleave(2, 0)[: len(x0)]
+    return torch.where(u < 1 - torch.exp(-sigma)[:, None], mask, x0)
+
+
+@wrong("perturb_absorbing", "fixed number of characters")
+def masks_an_exact_number(x0, sigma, mask, generator):
+    x = x0.clone()
+    for text, s in zip(x, sigma):
+        count = round(x0.shape[1] * (1 - math.exp(-s)))
+        text[torch.randperm(x0.shape[1], generator=generator)[:count]] = mask
+    return x
+
+
+@wrong("perturb_absorbing", "fixed number of characters")
+def masks_an_exact_number_at_each_position(x0, sigma, mask, generator):
+    rank = torch.rand(x0.shape, generator=generator)
+    for level in sigma.unique():
+        rank[sigma == level] = rank[sigma == level].argsort(0).argsort(0) / (sigma == level).sum()
+        rank[sigma == level] += torch.rand(x0.shape[1], generator=generator) / (sigma == level).sum()
+    return torch.where(rank < 1 - torch.exp(-sigma)[:, None], mask, x0)
+
+
+@wrong("perturb_absorbing", "largest character of your texts plus 1")
+def masks_with_the_next_character(x0, sigma, mask, generator):
+    return torch.where(masks_by_waiting_times(x0, sigma, mask, generator) == mask, x0.max() + 1, x0)
+
+
+@wrong("perturb_absorbing", "depends on the character before")
+def masks_two_at_a_time(x0, sigma, mask, generator):
+    u = torch.rand(x0.shape, generator=generator)
+    u[:, 1::2] = u[:, : x0.shape[1] - 1 : 2][:, : u[:, 1::2].shape[1]]
+    return torch.where(u < 1 - torch.exp(-sigma)[:, None], mask, x0)
+
+
+@wrong("perturb_uniform", "drew the same new characters")
+def draws_characters_with_its_own_seed(x0, sigma, N, generator):
+    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
+    return torch.where(hit, torch.randint(N, x0.shape, generator=torch.Generator().manual_seed(7)), x0)
+
+
+@wrong("perturb_uniform", "share their random numbers")
+def draws_pairs_of_texts(x0, sigma, N, generator):
+    u = torch.rand(len(x0) // 2 + 1, x0.shape[1], generator=generator).repeat_interleave(2, 0)[: len(x0)]
+    hit = u < 1 - torch.exp(-sigma)[:, None]
+    return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)

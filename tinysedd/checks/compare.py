@@ -147,7 +147,7 @@ def _wrong_numbers(given: Tensor, expected: Tensor, tolerance: Tolerance, slack:
         return "Your result contains nan (not a number). Look for 0 / 0, inf - inf, or the log of a negative number."
     at = bad.nonzero()[0].tolist()
     count = f"{int(bad.sum())} of {bad.numel()} numbers are wrong"
-    where = f"{count}, the first at {at}" if at else "The number is wrong"
+    where = f"{count}, the first at {at}" if bad.numel() > 1 else "The number is wrong"
     e, g = expected[tuple(at)], given[tuple(at)]
     digits = digits_to_tell(e, g)
     return _numbers(f"{where}: {format_number(e, digits)} was expected, yours is {format_number(g, digits)}.", digits)

@@ -120,6 +120,8 @@ log_linear.mistakes({
     "the fraction not hit.",
     ("-torch.log(rest) => 1 - rest", "(1 - eps) / rest => torch.full_like(t, 1 - eps)"): "Your total is the fraction "
     "of characters hit, (1 - eps) t. The noise is -log of the fraction not hit.",
+    "(1 - eps) / rest => (1 - eps) * rest": "You multiply by 1 - (1 - eps) t. The derivative of log(u) is u' / u: "
+    "divide.",
     "(1 - eps) / rest => torch.full_like(t, 1 - eps)": "Your rate is that of the fraction hit, 1 - eps. Take the "
     "derivative of the total noise.",
     "-torch.log(rest) => -torch.log(1 - rest)": "You take the log of the fraction hit. The noise is -log of the "
@@ -196,12 +198,12 @@ def _check_independence(process: Absorbing | Uniform, calls: Tensor, x0: Tensor,
             raise ValueError(ONE_CHARACTER)
     levels = sigma.repeat(len(calls))
     hits = _standardized(changed, torch.ones_like(changed), row, levels)
+    if process.mask is None and N > 2 and (pair := _dependent(_standardized((x - row) % N == 1, changed, row, levels))):
+        raise ValueError(CHARACTERS_AGAIN if pair[0] < B <= pair[1] else SAME_CHARACTERS)
     if hits.any() and (changed[0] == changed[:B]).all():
         raise ValueError(PLACES)
     if pair := _dependent(hits):
         raise ValueError(AGAIN if pair[0] < B <= pair[1] else SHARED)
-    if process.mask is None and N > 2 and (pair := _dependent(_standardized((x - row) % N == 1, changed, row, levels))):
-        raise ValueError(CHARACTERS_AGAIN if pair[0] < B <= pair[1] else SAME_CHARACTERS)
     if (hits[:, 1:] * hits[:, :-1]).sum().abs() > 7 * hits.square().sum().sqrt():
         raise ValueError(ALONG)
     p = (-torch.expm1(-levels) * highest)[:, None]
@@ -212,7 +214,7 @@ def _check_independence(process: Absorbing | Uniform, calls: Tensor, x0: Tensor,
 
 
 def _standardized(events: Tensor, valid: Tensor, row: Tensor, levels: Tensor) -> Tensor:
-    """Valid events (n, L), with mean 0 and variance 1 for each character and level; 0 elsewhere and if all are equal."""
+    """Valid events (n, L) with mean 0 and variance 1 for each character and level; else 0."""
     z = torch.zeros(events.shape, dtype=torch.float64)
     for level in levels.unique():
         for a in row.unique():
@@ -331,6 +333,9 @@ perturb_uniform.mistakes({
     "torch.randint(N, x0.shape, generator=generator) => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N":
     "Your hits always change the character. A hit draws from all N characters, so it may draw the old one again.",
     "randint(N, => randint(N - 1,": "You never draw the last character, N - 1. torch.randint(N, ...) gives 0 to N - 1.",
+    "torch.randint(N, x0.shape, generator=generator) => "
+    "x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]":
+    "You draw the new characters from the texts themselves. Draw from all N characters: torch.randint(N, ...).",
     "randint(N, => randint(1, N,": "You never draw character 0. torch.randint(N, ...) gives 0 to N - 1.",
     "1 - torch.exp(-sigma)[:, None] => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You hit too few characters, "
     "because you count twice that a hit may draw the old one. Hit with probability 1 - e^-sigma, then draw from all N.",

@@ -16,36 +16,36 @@ from tinysedd.checks.compare import Tolerance, tensor, wrong
 
 LEAST = 3
 Bad = tuple[tuple, Tensor, Tensor]  # a failing case: its arguments, the wrong result, the right one
-ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {
-    "with the sign flipped": lambda e: -e,
-    "upside down, 1 divided by it": lambda e: 1 / e,
-    "after log(); undo that, or leave it out": lambda e: e.log(),
-    "after exp(); undo that, or leave it out": lambda e: e.exp(),
-    "subtracted from 1": lambda e: 1 - e,
-    "squared": lambda e: e.square(),
-    "after a square root": lambda e: e.sqrt(),
-    "with minus and log(), -log(x)": lambda e: -e.log(),
-    "without its sign": lambda e: e.abs(),
+ELEMENTWISE: dict[str, Callable[[Tensor], Tensor]] = {  # Your result is ...
+    "the right one with the sign flipped": lambda e: -e,
+    "the right one upside down, 1 / x": lambda e: 1 / e,
+    "the logarithm of the right one": lambda e: e.log(),
+    "exp() of the right one": lambda e: e.exp(),
+    "1 minus the right one": lambda e: 1 - e,
+    "the square of the right one": lambda e: e.square(),
+    "the square root of the right one": lambda e: e.sqrt(),
+    "minus the logarithm of the right one": lambda e: -e.log(),
+    "the right one without its sign": lambda e: e.abs(),
 }
 WHOLE: dict[str, Callable[[Tensor], Tensor]] = {
-    "transposed: rows and columns are exchanged": lambda e: e.mT,
-    "in reverse order, along the last axis": lambda e: e.flip(-1),
-    "in reverse order, along the first axis": lambda e: e.flip(0),
-    "shifted by one place to the right": lambda e: e.roll(1, -1),
-    "shifted by one place to the left": lambda e: e.roll(-1, -1),
-    "shifted down by one row": lambda e: e.roll(1, 0),
-    "shifted up by one row": lambda e: e.roll(-1, 0),
-    "with its first row in place of every row": lambda e: e[:1].expand_as(e),
-    "with the mean of its rows in place of every row": lambda e: e.mean(0, keepdim=True).expand_as(e),
-    "divided by its sum": lambda e: e / e.sum(),
-    "with each row divided by its sum": lambda e: e / e.sum(-1, keepdim=True),
-    "with each column divided by its sum": lambda e: e / e.sum(0, keepdim=True),
-    "summed along the last axis": lambda e: e.sum(-1),
-    "summed along the first axis": lambda e: e.sum(0),
-    "averaged along the last axis": lambda e: e.mean(-1),
-    "averaged along the first axis": lambda e: e.mean(0),
-    "summed up along the way (cumsum)": lambda e: e.cumsum(-1),
-    "in sorted order": lambda e: e.sort(-1).values,
+    "the right one transposed: rows and columns are exchanged": lambda e: e.mT,
+    "the right one in reverse order, along the last axis": lambda e: e.flip(-1),
+    "the right one in reverse order, along the first axis": lambda e: e.flip(0),
+    "the right one shifted by one place to the right": lambda e: e.roll(1, -1),
+    "the right one shifted by one place to the left": lambda e: e.roll(-1, -1),
+    "the right one shifted down by one row": lambda e: e.roll(1, 0),
+    "the right one shifted up by one row": lambda e: e.roll(-1, 0),
+    "the first row of the right one in place of every row": lambda e: e[:1].expand_as(e),
+    "the mean of the rows of the right one in place of every row": lambda e: e.mean(0, keepdim=True).expand_as(e),
+    "the right one divided by its sum": lambda e: e / e.sum(),
+    "the right one with each row divided by its sum": lambda e: e / e.sum(-1, keepdim=True),
+    "the right one with each column divided by its sum": lambda e: e / e.sum(0, keepdim=True),
+    "the right one summed along the last axis": lambda e: e.sum(-1),
+    "the right one summed along the first axis": lambda e: e.sum(0),
+    "the right one averaged along the last axis": lambda e: e.mean(-1),
+    "the right one averaged along the first axis": lambda e: e.mean(0),
+    "the right one summed up along the way (cumsum)": lambda e: e.cumsum(-1),
+    "the right one in sorted order": lambda e: e.sort(-1).values,
 }
 FACTORS = {
     1 / math.log(2): "1 / log(2), as in bits",
@@ -118,7 +118,7 @@ def explain(
     if all(split) and len({len(pairs) for pairs in split if pairs}) == 1:
         for number, pairs in enumerate(zip(*(pairs for pairs in split if pairs)), 1):
             bad = [(c, g, e) for (c, *_), (g, e) in zip(chosen, pairs) if g.shape != e.shape or _wrong(g, e, tolerance)]
-            what = bad and (_relation(names, bad, tolerance) or _place(names, bad, tolerance))
+            what = bad and (_relation(names, bad, tolerance) or _place(names, bad, tolerance) or _invariant(bad))
             found += [f"Result {number}: {what}" if len(split[0] or []) > 1 else what] if what else []
     return " ".join([*found, *_property(names, cases, expected, failing)])
 
@@ -129,14 +129,19 @@ def _relation(names: list[str], bad: list[Bad], tolerance: Tolerance) -> str:
     at = [wrong(g, e, tolerance) for _, g, e in bad] if same else []
     g, e = (torch.cat([torch.zeros(0), *(case[side][w] for case, w in zip(bad, at))]) for side in (1, 2))
     many = _distinct(e) >= LEAST
-    if text := many and next((text for text, f in ELEMENTWISE.items() if _agree(g, f(e), tolerance)), ""):
-        return f"Your result is the right one {text}."
+    for text, f in ELEMENTWISE.items() if many else ():
+        if _agree(g, f(e), tolerance):
+            return f"Your result is {text}."
     for text, f in WHOLE.items():
         if _many(e for _, _, e in bad) and all(_agree(g, _apply(f, e), tolerance) for _, g, e in bad):
-            return f"Your result is the right one {text}."
+            return f"Your result is {text}."
         undone = same and "divided" in text and _many(g for _, g, _ in bad)
         if undone and all(_agree(_apply(f, g), e, tolerance) for _, g, e in bad):
-            return f"The right result is yours {text}."
+            return f"The right result is {text.replace('the right one', 'yours')}."
+    for digits in range(5) if not callable(tolerance) else ():
+        sure = many or (digits > 1 and len(g) > 0 and (g != 0).all())
+        if sure and _agree(g, e.round(decimals=digits), 1e-6):
+            return f"Your result is the right one rounded to {digits} digits. Do not round."
     text = many and not callable(tolerance) and _constant(names, bad, at, g, e, tolerance)
     return f"Your result is the right one {text}." if text else ""
 
@@ -154,7 +159,9 @@ def _constant(names: list[str], bad: list[Bad], at: list[Tensor], g: Tensor, e: 
             return f"{sign} {next((t for f, t in FACTORS.items() if abs(c / f - 1) < 1e-4), f'{c:.4g}')}"
     long = all(g.ndim > 0 and g.shape[-1] >= LEAST for _, g, _ in bad)
     for axis, text in (None, "case"), (-1, "row"):
-        if long and all(_agree(g, e * _level(g / e, axis), tolerance) for _, g, e in bad):
+        levels = [_level(g / e, axis) for _, g, e in bad] if long else []
+        real = long and all(((c != 0) & ((c - 1).abs() > 1e-6)).all() for c in levels)  # not right or 0 in some rows
+        if real and all(_agree(g, e * c, tolerance) for c, (_, g, e) in zip(levels, bad)):
             return f"times a constant of its own in each {text}; look at what you divide by"
     return ""
 
@@ -188,9 +195,27 @@ def _place(names: list[str], bad: list[Bad], tolerance: Tolerance) -> str:
         masks = [dict(_places(names, case, e)).get(text, torch.zeros(e.shape).bool()) for case, _, e in bad]
         if not any((w & ~m).any() for m, w in zip(masks, at)):
             inside, right = sum(int(m.sum()) for m in masks), sum(int((~m).sum()) for m in masks)
-            if right >= LEAST and sum(int(w.sum()) for w in at) >= inside / 2:
+            if right >= LEAST and len(there) >= max(LEAST, inside / 2):
                 return f"Your result is wrong only {text}.{constant}"
     return constant and f"Your wrong numbers are all {there[0]:.4g}."
+
+
+def _invariant(bad: list[Bad]) -> str:
+    """What holds for all right results and not for yours: the sum of each row, or the sign."""
+    if any(g.shape != e.shape for _, g, e in bad):
+        return ""
+    for text, f in {"Each row": lambda t: t.sum(-1), "All numbers together": lambda t: t.sum()}.items():
+        sums = [(_apply(f, g), f(e)) for _, g, e in bad if e.ndim > 0 and e.shape[-1] > 1]
+        for total in (0.0, 1.0) if sums else ():
+            off = [g[(g - total).abs() > 1e-3] for g, _ in sums if g is not None]
+            if all(((e - total).abs() < 1e-6).all() for _, e in sums) and sum(map(len, off)) >= LEAST:
+                return f"{text} should add up to {total:g}; yours add up to {torch.cat(off)[0]:.4g}, for example."
+    many = sum(e.numel() for _, _, e in bad) >= 10
+    for text, f in {"below 0": lambda t: t < 0, "above 1": lambda t: t > 1}.items() if many else ():
+        if any(f(g).any() for _, g, _ in bad) and not any(f(e).any() for _, _, e in bad):
+            worst = next(g[f(g)][0] for _, g, _ in bad if f(g).any())
+            return f"No right number is {text}, but some of yours are: {worst:.4g}, for example."
+    return ""
 
 
 def _places(names: list[str], case: tuple, e: Tensor) -> Iterator[tuple[str, Tensor]]:
