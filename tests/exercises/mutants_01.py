@@ -312,7 +312,7 @@ def conditional_of_the_table(log_score, i):
     return s[i] / s.sum()
 
 
-@wrong("conditional", "do not add up to 1")
+@wrong("conditional", "yours divided by its sum")
 def conditional_without_z(log_score, i):
     return log_score[i].exp()
 

@@ -313,10 +313,7 @@ HITS = {  # wrong ways to choose the characters to hit, under either process
     "exactly one hit. A character changes after one hit or more: 1 - e^-sigma.",
     "1 - torch.exp(-sigma)[:, None] => sigma[:, None] / (1 + sigma[:, None])": "You use sigma / (1 + sigma), which is "
     "right for small noise only. The probability is 1 - e^-sigma.",
-    "1 - torch.exp(-sigma) => 1 - torch.exp(-sigma / 2)": "You use only half of sigma. The probability is 1 - "
-    "e^-sigma.",
     "1 - torch.exp(-sigma) => 1 - torch.exp(-2 * sigma)": "You use twice sigma. The probability is 1 - e^-sigma.",
-    "1 - torch.exp(-sigma) => 1 - 2 ** (-sigma)": "You use powers of 2. The probability is 1 - e^-sigma: torch.exp.",
 }  # fmt: skip
 perturb_absorbing.mistakes(HITS)
 perturb_absorbing.mistakes({

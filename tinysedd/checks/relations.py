@@ -156,7 +156,7 @@ def _constant(names: list[str], bad: list[Bad], at: list[Tensor], g: Tensor, e: 
     for sign, rest in ("times", g / e), ("plus", g - e):
         c = rest.nanmedian()
         if c.isfinite() and abs(c) > 1e-6 and _agree(g, e * c if sign == "times" else e + c, tolerance):
-            return f"{sign} {next((t for f, t in FACTORS.items() if abs(c / f - 1) < 1e-4), f'{c:.4g}')}"
+            return f"{sign} {next((t for f, t in FACTORS.items() if abs(c / f - 1) < 1e-4), f'{c:.6g}')}"
     long = all(g.ndim > 0 and g.shape[-1] >= LEAST for _, g, _ in bad)
     for axis, text in (None, "case"), (-1, "row"):
         levels = [_level(g / e, axis) for _, g, e in bad] if long else []
@@ -261,7 +261,11 @@ def _properties(names: list[str], case: tuple, expected: Any) -> Iterator[str]:
         if isinstance(a, bool):
             yield f"{name} is {a}"
     for (name, a), (other, b) in itertools.combinations(zip(names, case), 2):
-        if _kind(a) is not None and _kind(a) == _kind(b) and (torch.equal(a, b) if isinstance(a, Tensor) else a == b):
+        if (
+            _kind(a) is not None
+            and _kind(a) == _kind(b)
+            and (torch.equal(a, b) if isinstance(a, Tensor) else repr(a) == repr(b))
+        ):
             yield f"{name} and {other} are equal"
     if expected is None:
         yield "the right result is None"
@@ -294,8 +298,10 @@ def _apply(f: Callable[[Tensor], Tensor], e: Tensor) -> Tensor | None:
         return None
 
 
-def _agree(g: Tensor, e: Tensor | None, tolerance: Tolerance) -> bool:
-    return e is not None and g.shape == e.shape and not e.isnan().any() and not _wrong(g, e, tolerance)
+def _agree(g: Tensor | None, e: Tensor | None, tolerance: Tolerance) -> bool:
+    return (
+        g is not None and e is not None and g.shape == e.shape and not e.isnan().any() and not _wrong(g, e, tolerance)
+    )
 
 
 def _wrong(g: Tensor, e: Tensor, tolerance: Tolerance) -> bool:

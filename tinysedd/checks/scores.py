@@ -48,8 +48,6 @@ normalize.mistakes({
     "weights / weights.sum() => weights.flatten().softmax(0).view_as(weights)": "This is a softmax, which applies "
     "exp() to the weights first. The weights are not logarithms, so divide them as they are.",
     "weights.sum() => weights.numel()": "You divide by the number of weights. Divide by their sum.",
-    "weights.sum() => len(weights)": "You divide by the number of rows. Divide by the sum of all weights.",
-    "weights.sum() => weights.mean()": "You divide by the mean of the weights. Divide by their sum.",
     "weights / weights.sum() => weights.sum()": "You return Z itself, the sum of all weights. Divide each weight by Z.",
 })  # fmt: skip
 
@@ -81,7 +79,6 @@ concrete_score.mistakes({
     "/ p[tuple(x)] =>": "These are the probabilities of the neighbors. A score is a ratio: divide them by p(x).",
     "result / result.sum(-1, keepdim=True)": "Each row adds up to 1, so these are conditional probabilities. Divide "
     "by p(x), not by the sum of the row.",
-    "result / result.sum()": "The whole table adds up to 1. Divide by p(x), not by the sum of the table.",
     "y = x.clone() => y = x.clone() if i == c == 0 else y": "Your changes accumulate: when you change position 1, "
     "position 0 is still changed. Start each neighbor from a fresh copy of x.",
     "y[i] = c => y[i] = (y[i] + c) % len(p)": "You shift the character by c. Column c stands for the character c "
@@ -169,8 +166,6 @@ def _(rng):
 conditional.mistakes({
     "log_score[i].softmax(-1) => (log_score[i] - log_score.logsumexp((0, 1))).exp()": "You divide by the sum over the "
     "whole table. Only row i describes position i, and its N numbers should add up to 1.",
-    "log_score[i].softmax(-1) => log_score[i].exp()": "These are the right ratios, but they do not add up to 1. Divide "
-    "them by their sum.",
     "log_score[i].softmax(-1) => log_score[i] / log_score[i].sum()": "You divide the log-scores by their sum. Take "
     "exp() first: you need the sum of the ratios, not of their logarithms.",
     "result.where(log_score[i] != 0, 0) / result.where(log_score[i] != 0, 0).sum()": "You leave out the current "
@@ -218,14 +213,11 @@ hamming.mistakes({
     "number of positions where they differ.",
     "sum(c != d for c, d in zip(a, b)) => len(set(a) ^ set(b))": f"You compare which characters occur. {PLACES}",
     "sum(c != d for c, d in zip(a, b)) => len(set(a) - set(b))": f"You compare which characters occur. {PLACES}",
-    "sum(c != d for c, d in zip(a, b)) => sum(c not in b for c in a)": f"You compare which characters occur. {PLACES}",
     "zip(a, b) => zip(sorted(a), sorted(b))": f"You sort the characters first. {PLACES}",
     "sum(c != d for c, d in zip(a, b)) => next((i for i, c in enumerate(a) if c != b[i]), len(a))": "You return the "
     "position of the first difference. Keep going to the end, and count all differences.",
     "c != d => c.lower() != d.lower()": "You ignore upper and lower case. 'C' and 'c' are different characters.",
     "c != d => c != d and c + d == (c + d).strip()": "You skip spaces. A space is a character like any other.",
-    "c != d => (ord(c) - ord(d)) ** 2": "You add up how far apart the characters are. Count the positions where they "
-    "differ, each as 1.",
     "c != d => abs(ord(c) - ord(d))": "You add up how far apart the characters are. Count the positions where they "
     "differ, each as 1.",
 })  # fmt: skip
