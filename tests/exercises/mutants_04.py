@@ -16,7 +16,7 @@ def entropy_with_nan(s, r):
     return s - r * torch.log(s) + r * (torch.log(r) - 1)
 
 
-@wrong("score_entropy", "swapped guess and truth")
+@wrong("score_entropy", "s and r exchanged")
 def entropy_swapped(s, r):
     return r - s * torch.log(r) + s * (torch.log(s) - 1)
 
@@ -37,7 +37,7 @@ def entropy_with_a_plus(s, r):
     return s + r * s.log() + torch.xlogy(r, r) - r
 
 
-@wrong("score_entropy", "All signs")
+@wrong("score_entropy", "the sign flipped")
 def entropy_negated(s, r):
     return r * s.log() - s - torch.xlogy(r, r) + r
 
@@ -75,7 +75,7 @@ def entropy_in_numpy(s, r):
     s, r = s.numpy(), r.numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         constant = np.where(r > 0, r * (np.log(r) - 1), 0)
-    return s - r * np.log(s) + constant
+    return torch.tensor(s - r * np.log(s) + constant)
 
 
 @right("score_entropy")
@@ -87,9 +87,9 @@ def entropy_with_a_small_epsilon(s, r):
 @right("score_entropy")
 def entropy_number_by_number(s, r):
     if s.ndim > 0:
-        return [entropy_number_by_number(a, b) for a, b in zip(s, r)]
+        return torch.stack([entropy_number_by_number(a, b) for a, b in zip(s, r)])
     a, b = s.item(), r.item()
-    return a if b == 0 else a - b * math.log(a / b) - b
+    return torch.tensor(a if b == 0 else a - b * math.log(a / b) - b)
 
 
 @wrong("score_entropy_gradient", "derivative with respect to s, 1 - r/s")
@@ -97,7 +97,7 @@ def gradient_by_s(log_s, r):
     return 1 - r / torch.exp(log_s)
 
 
-@wrong("score_entropy_gradient", "sign is flipped")
+@wrong("score_entropy_gradient", "the sign flipped")
 def gradient_negated(log_s, r):
     return r - torch.exp(log_s)
 
@@ -161,7 +161,7 @@ def gradient_by_autograd(log_s, r):
 
 @right("score_entropy_gradient")
 def gradient_in_numpy(log_s, r):
-    return np.exp(log_s.numpy().astype("float32")) - r.numpy()
+    return torch.tensor(np.exp(log_s.numpy().astype("float32")) - r.numpy())
 
 
 @right("score_entropy_gradient")
@@ -247,7 +247,7 @@ def masks_zero_at_visible(posterior, x, sigma):
     return s
 
 
-@wrong("absorbing_score", "logarithms")
+@wrong("absorbing_score", "the logarithm of the right one")
 def masks_in_logs(posterior, x, sigma):
     N = posterior.shape[-1]
     log_s = posterior.log() - torch.expm1(sigma).log()[:, None, None]
@@ -271,7 +271,7 @@ def masks_in_numpy(posterior, x, sigma):
     s = np.zeros((*x.shape, N + 1), dtype="float32")
     s[..., :N] = (x == N)[..., None] * p / np.expm1(sigma)[:, None, None]
     np.put_along_axis(s, x[..., None], 1, -1)
-    return s
+    return torch.from_numpy(s)
 
 
 @right("absorbing_score")
@@ -285,7 +285,7 @@ def masks_in_lists(posterior, x, sigma):
             else:
                 rows.append([float(y == c) for y in range(N + 1)])
         s.append(rows)
-    return s
+    return torch.tensor(s)
 
 
 @wrong("uniform_score", "swapped hit and not hit")
@@ -417,12 +417,12 @@ def letters_in_closed_form(posterior, x, sigma):
 
 
 @right("uniform_score")
-def letters_in_numpy(posterior, x, sigma):
-    p, x, sigma = posterior.numpy(), x.numpy(), sigma.numpy()
-    N, keep = p.shape[-1], np.exp(-sigma)[:, None, None]
+def letters_with_noise_in_numpy(posterior, x, sigma):
+    x, sigma = x.numpy(), sigma.numpy()
+    N, keep = posterior.shape[-1], np.exp(-sigma)[:, None, None]
     T = keep * np.eye(N) + (1 - keep) / N  # (B, N, N)
     seen = np.stack([t[:, row].T for t, row in zip(T, x)])  # (B, L, N)
-    return (p / seen) @ T
+    return (posterior / torch.tensor(seen)) @ torch.tensor(T)
 
 
 @wrong("denoising_score_entropy", "leave out the clean character")
@@ -447,7 +447,7 @@ def mean_over_neighbors(log_score, x, x0, sigma):
     return (cost * other).sum(-1) / other.sum(-1)
 
 
-@wrong("denoising_score_entropy", "factor N:")
+@wrong("denoising_score_entropy", "times the size of log_score along axis 2")
 def sum_over_neighbors(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -525,7 +525,7 @@ def sum_excludes_the_old(log_score, x, x0, sigma):
     return cost.scatter(-1, x[..., None], 0.0).sum(-1) / N
 
 
-@wrong("denoising_score_entropy", "sum over positions too")
+@wrong("denoising_score_entropy", "summed along the last axis")
 def sum_over_positions(log_score, x, x0, sigma):
     return a_loop_over_neighbors(log_score, x, x0, sigma).sum(-1)
 
@@ -565,12 +565,59 @@ def a_loop_over_neighbors(log_score, x, x0, sigma):
 
 @right("denoising_score_entropy")
 def a_mean_with_zeros(log_score, x, x0, sigma):
-    log_s, x, x0 = log_score.numpy().copy(), x.numpy(), x0.numpy()
+    log_s, x, x0 = log_score.scatter(-1, x[..., None], 0.0), x.numpy(), x0.numpy()
     N, keep = log_s.shape[-1], np.exp(-sigma.numpy())[:, None, None]
-    np.put_along_axis(log_s, x[..., None], 0, -1)
     q = keep * (np.arange(N) == x0[..., None]) + (1 - keep) / N
-    r = q / np.take_along_axis(q, x[..., None], -1)
-    return (np.exp(log_s) - r * log_s + r * np.log(r) - r).mean(-1)
+    r = torch.tensor(q / np.take_along_axis(q, x[..., None], -1), dtype=torch.float32)
+    return (log_s.exp() - r * log_s + r * r.log() - r).mean(-1)
+
+
+@right("denoising_score_entropy")
+def a_sum_with_zeros_at_x(log_score, x, x0, sigma):
+    N = log_score.shape[-1]
+    p = 1 - torch.exp(-sigma)[:, None, None]
+    q = torch.where(torch.arange(N) == x0.unsqueeze(-1), 1 - p + p / N, p / N)
+    r = q / torch.take_along_dim(q, x.unsqueeze(-1), dim=-1)
+    cost = score_entropy_of(log_score.exp(), r)
+    return (cost * (torch.arange(N) != x.unsqueeze(-1))).sum(-1) / N
+
+
+def score_entropy_of(s, r):
+    return s - r * torch.log(s) + r * (torch.log(r) - 1)
+
+
+@wrong("denoising_score_entropy", "Return a tensor")
+def sum_in_numpy(log_score, x, x0, sigma):
+    return a_sum_with_zeros_at_x(log_score, x, x0, sigma).numpy()
+
+
+@wrong("denoising_score_entropy", "have no gradient")
+def sum_from_numpy(log_score, x, x0, sigma):
+    return torch.tensor(a_sum_with_zeros_at_x(log_score, x, x0, sigma).detach().numpy())
+
+
+@wrong("denoising_score_entropy", "not their gradient with respect to log_score")
+def sum_half_detached(log_score, x, x0, sigma):
+    return a_sum_with_zeros_at_x(log_score, x, x0, sigma) * 0 + 1 * a_mean_with_zeros(
+        torch.where(log_score > 0, log_score.detach(), log_score), x, x0, sigma
+    )
+
+
+@wrong("denoising_score_entropy")
+def sum_minus_the_term_at_x(log_score, x, x0, sigma):
+    N = log_score.shape[-1]
+    keep = torch.exp(-sigma)[:, None, None]
+    q = keep * torch.nn.functional.one_hot(x0, N) + (1 - keep) / N
+    cost = score_entropy_of(log_score.exp(), q / q.gather(-1, x[..., None]))
+    return (cost.sum(-1) - cost.gather(-1, x[..., None])[..., 0]) / N
+
+
+@wrong("denoising_score_entropy", "divide by q(x | x0)")
+def sum_against_probabilities(log_score, x, x0, sigma):
+    N = log_score.shape[-1]
+    keep = torch.exp(-sigma)[:, None, None]
+    r = keep * torch.nn.functional.one_hot(x0, N) + (1 - keep) / N
+    return score_entropy_of(log_score.exp(), r).scatter(-1, x[..., None], 0.0).sum(-1) / N
 
 
 def fixed_loss(reduce, key=lambda sigma: 1 / torch.expm1(sigma)[:, None, None], only_masks=True):
@@ -619,7 +666,7 @@ def only_another_key(log_score, x, x0, sigma):
     )
 
 
-@wrong("absorbing_score_entropy", "sum over positions too")
+@wrong("absorbing_score_entropy", "summed along the last axis")
 def a_sum_over_everything(log_score, x, x0, sigma):
     return fixed_loss(lambda cost, N: cost.sum(-1))(log_score, x, x0, sigma).sum(-1)
 

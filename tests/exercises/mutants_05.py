@@ -56,7 +56,7 @@ def times_from_one(B, u):
     return 1 - (u + torch.arange(1, B) / B) % 1
 
 
-@wrong("spread_times")
+@wrong("spread_times", "You draw B random times")
 def times_at_random(B, u):
     return 1 - torch.rand(B)
 
@@ -129,7 +129,7 @@ def loss_of_all_pairs(score, process, x, x0, t):
     return (w * se).mean()
 
 
-@wrong("weighted_loss", "sum over the characters")
+@wrong("weighted_loss", "times the size of x along axis 1")
 def loss_per_text(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
@@ -180,19 +180,24 @@ def loss_of_clean_texts(score, process, x, x0, t):
     return (w * process.score_entropy(score(x0, sigma), x, x0, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss", "has no gradient")
+@wrong("weighted_loss", "have no gradient")
 def loss_as_a_number(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     return (w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)).mean().item()
 
 
-@wrong("weighted_loss", "has no gradient")
+@wrong("weighted_loss", "have no gradient")
 def loss_without_grad(score, process, x, x0, t):
     with torch.no_grad():
         sigma = process.schedule.total(t)
         w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
         return (w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)).mean()
+
+
+@wrong("weighted_loss", "have no gradient")
+def loss_of_a_new_tensor(score, process, x, x0, t):
+    return torch.tensor(loss_in_single_precision(score, process, x, x0, t).item(), requires_grad=True)
 
 
 @wrong("weighted_loss", "swapped x and x0")
@@ -202,7 +207,7 @@ def loss_with_swapped_texts(score, process, x, x0, t):
     return (w * process.score_entropy(score(x, sigma), x0, x, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss")
+@wrong("weighted_loss", "number of hit characters")
 def loss_per_mask(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
@@ -259,17 +264,22 @@ def average_fades(average, weights, decay):
     return [decay * a + (1 - decay) * a * 0 for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "One tensor for each weight")
+@wrong("moving_average", "one tensor for each weight")
 def average_of_the_last(average, weights, decay):
     for a, w in zip(average, weights):
         new = [decay * a + (1 - decay) * w]
     return new
 
 
-@wrong("moving_average", "A list of tensors was expected")
+@wrong("moving_average", "one tensor for each weight. You returned a generator")
 def average_yields(average, weights, decay):
     for a, w in zip(average, weights):
         yield decay * a + (1 - decay) * w
+
+
+@wrong("moving_average", "Return a tensor")
+def average_of_arrays(average, weights, decay):
+    return [decay * a.numpy() + (1 - decay) * w.numpy() for a, w in zip(average, weights)]
 
 
 @wrong("moving_average")
@@ -293,7 +303,7 @@ def average_by_lerp(average, weights, decay):
 def average_in_numpy(average, weights, decay):
     new = []
     for k in range(len(average)):
-        new.append(average[k].numpy() + (1 - decay) * (weights[k].numpy() - average[k].numpy()))
+        new.append(torch.from_numpy(average[k].numpy() + (1 - decay) * (weights[k].numpy() - average[k].numpy())))
     return tuple(new)
 
 
@@ -406,6 +416,59 @@ def init_with_a_wrong_name(network):
         nn.init.zeros_(block.out.weight)
 
 
+def init_with(network, fill):
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            fill(module.weight.data, module.in_features**-0.5)
+    for last in [network.head] + [b.out for b in network.blocks] + [b.down for b in network.blocks]:
+        last.weight.data.zero_()
+
+
+@wrong("initialize", "from a normal distribution")
+def init_with_one_constant(network):
+    init_with(network, lambda w, std: w.fill_(std))
+
+
+@wrong("initialize", "from a normal distribution")
+def init_with_a_uniform_distribution(network):
+    init_with(network, lambda w, std: w.uniform_(-std * 3**0.5, std * 3**0.5))
+
+
+@wrong("initialize", "Do not set the seed again")
+def init_reseeded(network):
+    def fill(w, std):
+        torch.manual_seed(0)
+        w.normal_(std=std)
+
+    init_with(network, fill)
+
+
+@wrong("initialize", "embeddings or norms")
+def init_with_zero_embeddings(network):
+    init_with(network, lambda w, std: w.normal_(std=std))
+    nn.init.zeros_(network.embed.weight)
+
+
+@wrong("initialize", "embeddings or norms")
+def init_with_new_embeddings(network):
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
+    for last in [network.head] + [b.out for b in network.blocks] + [b.down for b in network.blocks]:
+        nn.init.zeros_(last.weight)
+
+
+@wrong("initialize", "no longer require a gradient")
+def init_frozen(network):
+    init_with(network, lambda w, std: w.normal_(std=std))
+    for block in network.blocks:
+        block.out.weight.requires_grad = block.down.weight.requires_grad = False
+
+
+@wrong("initialize", "std 1 / inputs")
+def init_too_small(network):
+    init_with(network, lambda w, std: w.normal_(std=std**2))
+
+
 @right("initialize")
 def init_by_name(network):
     with torch.no_grad():
@@ -494,14 +557,14 @@ def block_with_one_norm(self, h):
     return h
 
 
-@wrong("block_forward")
+@wrong("block_forward", "You change h in place")
 def block_in_place(self, h):
     h += self.attend(self.norm1(h))
     h += self.mlp(self.norm2(h))
     return h
 
 
-@wrong("block_forward")
+@wrong("block_forward", "You normalize h after adding")
 def block_with_norms_after(self, h):
     h = self.norm1(h + self.attend(h))
     return self.norm2(h + self.mlp(h))
@@ -510,6 +573,19 @@ def block_with_norms_after(self, h):
 @wrong("block_forward")
 def block_with_another_name(self, h):
     h = h + self.attention(self.norm1(h))
+    return h + self.mlp(self.norm2(h))
+
+
+@wrong("block_forward", "throw its result away")
+def block_with_a_call_for_nothing(self, h):
+    a = self.attend(self.norm1(h))
+    self.attend(self.norm2(h + a))
+    return h + a + self.mlp(self.norm2(h + a))
+
+
+@wrong("block_forward", "not their gradient with respect to h")
+def block_detached(self, h):
+    h = h.detach() + self.attend(self.norm1(h))
     return h + self.mlp(self.norm2(h))
 
 
@@ -612,11 +688,51 @@ def noise_in_place(x0, mask, generator):
     return x0, t
 
 
-@wrong("noised")
+@wrong("noised", "Draw the times evenly")
 def noise_squared(x0, mask, generator):
     t = torch.rand(len(x0), 1, generator=generator) ** 0.5
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
     return x, t
+
+
+@wrong("noised", "Two calls gave the same times")
+def noise_with_its_own_dice(x0, mask, generator):
+    dice = torch.Generator().manual_seed(x0.shape[1])
+    t = 1 - torch.rand(len(x0), 1, generator=dice)
+    return torch.where(torch.rand(x0.shape, generator=dice) < t, mask, x0), t
+
+
+@wrong("noised", "Two calls gave the same times")
+def noise_at_fixed_times(x0, mask, generator):
+    t = torch.arange(1, len(x0) + 1)[:, None] / len(x0)
+    return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t
+
+
+@wrong("noised", "Some texts are hit at the same positions")
+def noise_in_pairs(x0, mask, generator):
+    t = 1 - torch.rand(len(x0), 1, generator=generator)
+    u = torch.rand(len(x0) // 2, x0.shape[1], generator=generator).repeat(2, 1)
+    return torch.where(u < t, mask, x0), t
+
+
+@wrong("noised", "Many texts have the same time")
+def noise_at_a_hundred_times(x0, mask, generator):
+    t = (torch.randint(100, (len(x0), 1), generator=generator) + 0.5) / 100
+    return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t
+
+
+@wrong("noised", "the same number of masks")
+def noise_by_count(x0, mask, generator):
+    t = 1 - torch.rand(len(x0), 1, generator=generator)
+    count = (t * (x0.shape[1] + 1)).floor()
+    order = torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1)
+    return torch.where(order < count, mask, x0), t
+
+
+@wrong("noised", "hit the same characters")
+def noise_with_its_own_coins(x0, mask, generator):
+    t = 1 - torch.rand(len(x0), 1, generator=generator)
+    return torch.where(torch.rand(x0.shape, generator=torch.Generator().manual_seed(1)) < t, mask, x0), t
 
 
 @right("noised")

@@ -3,22 +3,23 @@
 import torch
 from torch import Tensor, nn
 
-from tinysedd.checks.compare import loss_and_gradient
+from tinysedd.checks.compare import difference
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise, tensor
+from tinysedd.checks.noise import AGAIN, EACH, SHARED
 from tinysedd.noise import Geometric, LogLinear
-from tinysedd.process import Absorbing, Uniform
+from tinysedd.process import Absorbing, Process, Uniform
 
 # 04 ----------------------------------------------------------------------------------------------------------------
 
 
 @exercise("it is 0 when the guess is right, and it forbids negative ratios.")
 def score_entropy(s, r):
-    return s - torch.xlogy(r, s) + torch.xlogy(r, r) - r
+    return s - r * s.log() + torch.xlogy(r, r) - r
 
 
 def _guesses(rng: torch.Generator, *shape: int) -> tuple[Tensor, Tensor]:
     """Guesses s and ratios r, from 0.01 to 100; the first guess is exactly right if there are several."""
-    s, r = (2 * torch.randn(shape, dtype=torch.float64, generator=rng)).exp().clamp(0.01, 100).unbind(0)
+    s, r = (2 * torch.randn((2, *shape), dtype=torch.float64, generator=rng)).exp().clamp(0.01, 100).unbind(0)
     if s.numel() > 1:
         s.flatten()[0] = r.flatten()[0]
     return s, r
@@ -30,64 +31,25 @@ def _(rng):
     yield torch.tensor([0.5, 3.0], dtype=torch.float64), torch.tensor([0.0, 2.0], dtype=torch.float64)
     yield torch.tensor(4.0, dtype=torch.float64), torch.tensor(0.25, dtype=torch.float64)
     for shape in [(5,), (2, 3), (2, 2, 4)]:
-        yield _guesses(rng, 2, *shape)
-    s, r = _guesses(rng, 2, 6)
+        yield _guesses(rng, *shape)
+    s, r = _guesses(rng, 6)
     yield s, r * (torch.arange(6) < 3)  # half of the ratios are 0
+    yield torch.tensor([1e-4, 3e-4, 2e-4], dtype=torch.float64), torch.tensor([1e-4, 1e-4, 5e-4], dtype=torch.float64)
 
 
-@score_entropy.mistake(
-    "You get nan at r = 0, because log 0 is -inf and 0 times -inf is nan. There r log r counts as 0: use "
-    "torch.xlogy(r, r)."
-)
-def _(s, r):
-    return s - r * s.log() + r * (r.log() - 1)
-
-
-@score_entropy.mistake("You swapped guess and truth. The true ratio r multiplies the logarithm of the guess s.")
-def _(s, r):
-    return r - s * r.log() + torch.xlogy(s, s) - s
-
-
-@score_entropy.mistake(
-    "The minimum is in the right place, but it is not 0: the term r (log r - 1) is missing. It does not depend on s."
-)
-def _(s, r):
-    return s - r * s.log()
-
-
-@score_entropy.mistake("The minimum is in the right place, but it is not 0: r is missing from the term r (log r - 1).")
-def _(s, r):
-    return s - r * s.log() + torch.xlogy(r, r)
-
-
-@score_entropy.mistake("Check the signs: in s - r log s the logarithm is subtracted.")
-def _(s, r):
-    return s + r * s.log() + torch.xlogy(r, r) - r
-
-
-@score_entropy.mistake("All signs are flipped, so your cost is largest, not smallest, at s = r.")
-def _(s, r):
-    return -score_entropy._reference(s, r)
-
-
-@score_entropy.mistake("This is the squared error. It allows negative ratios, and only large ratios count.")
-def _(s, r):
-    return (s - r) ** 2
-
-
-@score_entropy.mistake("This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.")
-def _(s, r):
-    return -r * s.log()
-
-
-@score_entropy.mistake("You sum over everything. The exercise asks for the cost of each guess, in the shape of s.")
-def _(s, r):
-    return score_entropy._reference(s, r).sum()
-
-
-@score_entropy.mistake("You take the mean. The exercise asks for the cost of each guess, in the shape of s.")
-def _(s, r):
-    return score_entropy._reference(s, r).mean()
+MINIMUM = "The minimum is in the right place, but it is not 0:"
+score_entropy.mistakes({
+    "torch.xlogy(r, r) => r * r.log()": "You get nan at r = 0, because log 0 is -inf and 0 times -inf is nan. There r "
+    "log r counts as 0: use torch.xlogy(r, r).",
+    "+ torch.xlogy(r, r) - r =>": f"{MINIMUM} the term r (log r - 1) is missing. It does not depend on s.",
+    "torch.xlogy(r, r) - r => torch.xlogy(r, r)": f"{MINIMUM} r is missing from the term r (log r - 1).",
+    "s - r * s => s + r * s": "Check the signs: in s - r log s the logarithm is subtracted.",
+    ("s.log() => s.log2()", "torch.xlogy(r, r) => torch.xlogy(r, r.log2().exp())"): "You use the logarithm to base 2. "
+    "Here log is the natural logarithm: torch.log.",
+    "(s - r) ** 2": "This is the squared error. It allows negative ratios, and only large ratios count.",
+    "-r * s.log()": "This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.",
+    "result.sum()": "You sum over everything. The exercise asks for the cost of each guess, in the shape of s.",
+})  # fmt: skip
 
 
 @exercise("guess minus truth. It is this simple because the network outputs log s.")
@@ -100,61 +62,23 @@ def _(rng):
     yield torch.tensor([1.0], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
     yield torch.tensor(-0.5, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
     for shape in [(3,), (2, 3), (2, 2, 4)]:
-        s, r = _guesses(rng, 2, *shape)
+        s, r = _guesses(rng, *shape)
         yield s.log(), r
 
 
-@score_entropy_gradient.mistake(
-    "This is the derivative with respect to s, 1 - r/s. For log s there is one more factor: ds / d log s = s."
-)
-def _(log_s, r):
-    return 1 - r / log_s.exp()
-
-
-@score_entropy_gradient.mistake("The sign is flipped: when the guess is too large, s > r, the cost grows with s.")
-def _(log_s, r):
-    return r - log_s.exp()
-
-
-@score_entropy_gradient.mistake("You subtract r from log s. The guess itself is s = exp(log s).")
-def _(log_s, r):
-    return log_s - r
-
-
-@score_entropy_gradient.mistake("This is the difference of the logarithms. The derivative contains s and r themselves.")
-def _(log_s, r):
-    return log_s - r.log()
-
-
-@score_entropy_gradient.mistake("This is the cost itself. The exercise asks for its derivative with respect to log s.")
-def _(log_s, r):
-    return score_entropy._reference(log_s.exp(), r)
-
-
-@score_entropy_gradient.mistake(
-    "This is the derivative of the squared error with respect to log s, 2 s (s - r). Differentiate the score entropy."
-)
-def _(log_s, r):
-    s = log_s.exp()
-    return 2 * s * (s - r)
-
-
-@score_entropy_gradient.mistake(
-    "This is the derivative of the squared error with respect to s, 2 (s - r). Here there is no factor 2."
-)
-def _(log_s, r):
-    return 2 * (log_s.exp() - r)
-
-
-@score_entropy_gradient.mistake("You divide by the inner derivative. Multiply by it: ds / d log s = s.")
-def _(log_s, r):
-    s = log_s.exp()
-    return (1 - r / s) / s
-
-
-@score_entropy_gradient.mistake("You sum over everything. The exercise asks for one derivative for each log s.")
-def _(log_s, r):
-    return (log_s.exp() - r).sum()
+score_entropy_gradient.mistakes({
+    "1 - r / log_s.exp()": "This is the derivative with respect to s, 1 - r/s. For log s there is one more factor: "
+    "ds / d log s = s.",
+    "log_s - r": "You subtract r from log s. The guess itself is s = exp(log_s).",
+    "log_s - r.log()": "This is the difference of the logarithms. The derivative contains s and r themselves.",
+    "score_entropy._reference(log_s.exp(), r)": "This is the cost itself. The exercise asks for its derivative with "
+    "respect to log s.",
+    "2 * log_s.exp() * result": "This is the derivative of the squared error with respect to log s, 2 s (s - r). "
+    "Differentiate the score entropy.",
+    "result / log_s.exp() ** 2": "You divide by the inner derivative. Multiply by it: ds / d log s = s.",
+    "log_s.exp()": "The term -r log s has a derivative, too: subtract r.",
+    "result.sum()": "You sum over everything. The exercise asks for one derivative for each log s.",
+})  # fmt: skip
 
 
 def _denoiser(rng: torch.Generator, B: int, L: int, N: int) -> Tensor:
@@ -162,30 +86,31 @@ def _denoiser(rng: torch.Generator, B: int, L: int, N: int) -> Tensor:
     return (2 * torch.randn(B, L, N, dtype=torch.float64, generator=rng)).softmax(-1)
 
 
-def _noised(rng: torch.Generator, B: int, L: int, N: int, process, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+def _noised(
+    rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], sigma: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """x (B, L), x0 (B, L) and sigma (B,), which runs from the given value to twice that value."""
-    sigmas = sigma * torch.linspace(1, 2, B, dtype=torch.float64)
     x0 = torch.randint(N, (B, L), generator=rng)
-    return process.perturb(x0, torch.full((B,), 1.0), rng), x0, sigmas
+    return kind(N).perturb(x0, torch.ones(B), rng), x0, sigma * torch.linspace(1, 2, B, dtype=torch.float64)
 
 
-REDRAWN = (
-    "Your q contains 1/(N - 1). A hit draws from all N characters, including the old one: q(y|a) = (1 - e^-sigma) / "
-    "N, plus e^-sigma at y = a."
-)
 SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 0.01), (3, 2, 5, 3.0), (2, 4, 3, 0.3)]  # B, L, N, sigma
 
 
 @exercise("a prediction of the clean text gives every ratio, and visible characters are final.")
 def absorbing_score(posterior, x, sigma):
-    return Absorbing(posterior.shape[-1]).log_score(posterior.log(), x, sigma).exp()
+    N = posterior.shape[-1]
+    ratio = posterior / torch.expm1(sigma)[:, None, None]
+    at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], -1)
+    shown = nn.functional.one_hot(x, N + 1).to(ratio)
+    return torch.where((x == N)[..., None], at_mask, shown)
 
 
 @absorbing_score.cases
 def _(rng):
     for B, L, N, sigma in SIZES:
         p = _denoiser(rng, B, L, N)
-        x, _, sigmas = _noised(rng, B, L, N, Absorbing(N), sigma)
+        x, _, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
         yield p, x, sigmas
         yield p, torch.full_like(x, N), sigmas
         yield p, x.clamp(max=N - 1), sigmas
@@ -193,319 +118,138 @@ def _(rng):
     yield p, torch.tensor([[3, 3, 2]]), torch.tensor([0.7], dtype=torch.float64)
 
 
-def _at_masks(p: Tensor, x: Tensor, s: Tensor, mask: float = 1.0) -> Tensor:
-    """Scores (B, L, N + 1): s (B, L, N) and `mask` at masks; visible characters are final."""
-    s = torch.cat([s, torch.full_like(s[..., :1], mask)], -1)
-    shows = torch.zeros_like(s).scatter(-1, x[..., None], 1.0)
-    return torch.where((x == p.shape[-1])[..., None], s, shows)
-
-
-def _wide(sigma: Tensor) -> Tensor:
-    return sigma[:, None, None]
-
-
-@absorbing_score.mistake(
-    "You divide by 1 - e^-sigma, the probability of a mask. The key is e^-sigma / (1 - e^-sigma) = 1 / (e^sigma - 1)."
-)
-def _(p, x, sigma):
-    return _at_masks(p, x, p / -torch.expm1(-_wide(sigma)))
-
-
-@absorbing_score.mistake("You divide by e^sigma. The key is e^-sigma / (1 - e^-sigma), so divide by e^sigma - 1.")
-def _(p, x, sigma):
-    return _at_masks(p, x, p / _wide(sigma).exp())
-
-
-@absorbing_score.mistake("You multiply by e^sigma - 1. Divide by it: your ratio is upside down.")
-def _(p, x, sigma):
-    return _at_masks(p, x, p * torch.expm1(_wide(sigma)))
-
-
-@absorbing_score.mistake(
-    "These are the probabilities p(x0 = y | x). The ratio also depends on sigma: divide by e^sigma - 1."
-)
-def _(p, x, sigma):
-    return _at_masks(p, x, p)
-
-
-@absorbing_score.mistake("You have 0 at y = mask. A mask that stays is the text itself, so its ratio is 1.")
-def _(p, x, sigma):
-    return _at_masks(p, x, p / torch.expm1(_wide(sigma)), mask=0.0)
-
-
-@absorbing_score.mistake(
-    "The last state is missing. There are N + 1 states, including the mask, and at a mask the ratio of the mask is 1."
-)
-def _(p, x, sigma):
-    return absorbing_score._reference(p, x, sigma)[..., :-1]
-
-
-@absorbing_score.mistake(
-    "You treat every position as a mask. A visible character is final: ratio 1 for itself, 0 for all others."
-)
-def _(p, x, sigma):
-    return _at_masks(p, torch.full_like(x, p.shape[-1]), p / torch.expm1(_wide(sigma)))
-
-
-@absorbing_score.mistake(
-    "At a visible character all your states have ratio 1. Only the character itself has ratio 1; the others are "
-    "impossible, so their ratio is 0."
-)
-def _(p, x, sigma):
-    s = absorbing_score._reference(p, x, sigma)
-    return torch.where((x == p.shape[-1])[..., None], s, 1.0)
-
-
-@absorbing_score.mistake("At a visible character all your ratios are 0. The character itself has ratio 1.")
-def _(p, x, sigma):
-    return absorbing_score._reference(p, x, sigma) * (x == p.shape[-1])[..., None]
-
-
-@absorbing_score.mistake(
-    "Every text gets the sigma of the first one. sigma has one number for each text: reshape it to (B, 1, 1)."
-)
-def _(p, x, sigma):
-    return absorbing_score._reference(p, x, sigma[:1].expand(len(x)))
-
-
-@absorbing_score.mistake("These are the logarithms of the right ratios. The exercise asks for the ratios themselves.")
-def _(p, x, sigma):
-    return absorbing_score._reference(p, x, sigma).log()
+absorbing_score.mistakes({
+    "torch.expm1(sigma) => -torch.expm1(-sigma)": "You divide by 1 - e^-sigma, the probability of a mask. The key is "
+    "e^-sigma / (1 - e^-sigma) = 1 / (e^sigma - 1).",
+    "expm1 => exp": "You divide by e^sigma. The key is e^-sigma / (1 - e^-sigma), so divide by e^sigma - 1.",
+    "posterior / => posterior *": "You multiply by e^sigma - 1. Divide by it: your ratio is upside down.",
+    "/ torch.expm1(sigma)[:, None, None] =>": "These are the probabilities p(x0 = y | x). The ratio also depends on "
+    "sigma: divide by e^sigma - 1.",
+    "torch.ones_like => torch.zeros_like": "You have 0 at y = mask. A mask that stays is the text itself, so its ratio "
+    "is 1.",
+    "result[..., :-1]": "The last state is missing. There are N + 1 states, including the mask, and at a mask the "
+    "ratio of the mask is 1.",
+    "x == N => x == x": "You treat every position as a mask. A visible character is final: ratio 1 for itself, 0 for "
+    "all others.",
+    "shown) => 1.0)": "At a visible character all your states have ratio 1. Only the character itself has ratio 1; the "
+    "others are impossible, so their ratio is 0.",
+    "shown) => 0.0)": "At a visible character all your ratios are 0. The character itself has ratio 1.",
+})  # fmt: skip
 
 
 @exercise("the score is the average of the keys, weighted by the probability of each character.")
 def uniform_score(posterior, x, sigma):
-    return Uniform(posterior.shape[-1]).log_score(posterior.log(), x, sigma).exp()
+    N = posterior.shape[-1]
+    keep = torch.exp(-sigma)[:, None, None]
+    T = keep * torch.eye(N) + (1 - keep) / N
+    seen = T[torch.arange(len(x))[:, None], x]
+    return (posterior / seen) @ T
 
 
 @uniform_score.cases
 def _(rng):
     for B, L, N, sigma in SIZES:
-        x, _, sigmas = _noised(rng, B, L, N, Uniform(N), sigma)
+        x, _, sigmas = _noised(rng, B, L, N, Uniform, sigma)
         yield _denoiser(rng, B, L, N), x, sigmas
     p = torch.eye(3, dtype=torch.float64)[None]
     yield p, torch.tensor([[0, 2, 1]]), torch.tensor([0.7], dtype=torch.float64)
 
 
-def _transition(p: Tensor, sigma: Tensor) -> Tensor:
-    """q(y | a) (B, N, N) of uniform noise at each sigma (B,), for a tensor p (..., N)."""
-    return Uniform(p.shape[-1]).transition(sigma)
+NOISE = {  # mistakes in q(y | a)
+    "torch.exp(-sigma) => 1 - torch.exp(-sigma)": "You swapped hit and not hit in your q. A character is hit with "
+    "probability 1 - e^-sigma, and not hit with probability e^-sigma.",
+    "(1 - keep) / N => (1 - keep) / (N - 1) * (1 - torch.eye(N))": "Your q contains 1/(N - 1). A hit draws from all N "
+    "characters, including the old one: q(y|a) = (1 - e^-sigma) / N, plus e^-sigma at y = a.",
+    "(1 - keep) / N => (1 - keep)": "The N is missing from your q. A hit draws each of the N characters with "
+    "probability 1/N: q(y|a) = (1 - e^-sigma) / N, plus e^-sigma at y = a.",
+    "+ (1 - keep) / N => + (1 - keep) / N * (1 - torch.eye(N))": "Your q(a|a) is too small. A hit may draw the old "
+    "character again: q(a|a) = e^-sigma + (1 - e^-sigma) / N.",
+}  # fmt: skip
+uniform_score.mistakes(NOISE)
+uniform_score.mistakes({
+    "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])": "This is a ratio of "
+    "averages: you average numerator and denominator separately. Average the ratios q(y|a) / q(x|a).",
+    "posterior / posterior.gather(-1, x[..., None])": "This is p(y) / p(x) of the clean characters. Noise changes "
+    "them: each a contributes q(y|a) / q(x|a).",
+    "(posterior / torch.expm1(sigma)[:, None, None]).scatter(-1, x[..., None], 1.0)": "This is the formula for "
+    "absorbing noise. Under uniform noise the other characters a count too.",
+    "(posterior / seen) @ T => (posterior * seen) @ (1 / T)": "Your ratios are upside down: q(y|a) is the numerator "
+    "and q(x|a) the denominator.",
+    "/ seen =>": "These are averages of q(y|a). Divide each q(y|a) by q(x|a), the probability of the noised character.",
+    "posterior / seen => nn.functional.one_hot(posterior.argmax(-1), N) / seen": "You only use the key of the most "
+    "probable character. Every a counts, weighted by its probability.",
+    "posterior / seen => 1 / seen": "The probabilities p(a | x) are missing: you add up all keys as if every a were "
+    "equally probable.",
+    "(posterior / seen) @ T => (posterior @ T) / seen": "You divide by q(x|y) after the sum. Each a has its own "
+    "q(x|a): divide p(a|x) by q(x|a) first, then sum over a.",
+    "(posterior / seen) @ T => seen / seen.gather(-1, x[..., None])": "You use the key of the noised character, as if "
+    "it were the clean one. Every a counts, weighted by its probability p(a | x).",
+    "@ T =>": "The sum over a is missing. Multiply p(a|x) / q(x|a) by q(y|a), and add up over a: (posterior / seen) @ "
+    "T.",
+})  # fmt: skip
 
 
-def _likelihood(T: Tensor, x: Tensor) -> Tensor:
-    """q(x_i | a) (B, L, N), from q(y | a) (B, N, N)."""
-    return T.mT[torch.arange(len(x))[:, None], x]
-
-
-def _at_x(s: Tensor, x: Tensor) -> Tensor:
-    return s.gather(-1, x[..., None])
-
-
-@uniform_score.mistake(
-    "This is a ratio of averages: you average numerator and denominator separately. Average the ratios q(y|a) / q(x|a)."
-)
-def _(p, x, sigma):
-    q = p @ _transition(p, sigma)
-    return q / _at_x(q, x)
-
-
-@uniform_score.mistake(
-    "This is p(y) / p(x) of the clean characters. Noise changes them: each a contributes q(y|a) / q(x|a)."
-)
-def _(p, x, sigma):
-    return p / _at_x(p, x)
-
-
-@uniform_score.mistake("This is the formula for absorbing noise. Under uniform noise the other characters a count too.")
-def _(p, x, sigma):
-    return (p / torch.expm1(_wide(sigma))).scatter(-1, x[..., None], 1.0)
-
-
-@uniform_score.mistake("Your ratios are upside down: q(y|a) is the numerator and q(x|a) the denominator.")
-def _(p, x, sigma):
-    T = _transition(p, sigma)
-    return (p * _likelihood(T, x)) @ (1 / T)
-
-
-@uniform_score.mistake(
-    "These are averages of q(y|a). Divide each q(y|a) by q(x|a), the probability of the noised character."
-)
-def _(p, x, sigma):
-    return p @ _transition(p, sigma)
-
-
-@uniform_score.mistake(
-    "You only use the key of the most probable character. Every a counts, weighted by its probability."
-)
-def _(p, x, sigma):
-    best = torch.nn.functional.one_hot(p.argmax(-1), p.shape[-1]).to(p)
-    return uniform_score._reference(best, x, sigma)
-
-
-@uniform_score.mistake(
-    "The probabilities p(a | x) are missing: you add up all keys as if every a were equally probable."
-)
-def _(p, x, sigma):
-    T = _transition(p, sigma)
-    return (1 / _likelihood(T, x)) @ T
-
-
-@uniform_score.mistake(
-    "You swapped hit and not hit in your q. A character is hit with probability 1 - e^-sigma, and not hit with "
-    "probability e^-sigma."
-)
-def _(p, x, sigma):
-    return uniform_score._reference(p, x, -torch.log(-torch.expm1(-sigma)))
-
-
-@uniform_score.mistake(
-    "You divide by q(x|y) after the sum. Each a has its own q(x|a): divide p(a|x) by q(x|a) first, then sum over a."
-)
-def _(p, x, sigma):
-    T = _transition(p, sigma)
-    return (p @ T) / _likelihood(T, x)
-
-
-@uniform_score.mistake(REDRAWN)
-def _(p, x, sigma):
-    N = p.shape[-1]
-    other = -torch.expm1(-_wide(sigma)) / (N - 1)
-    T = other + torch.eye(N, dtype=torch.float64) * (torch.exp(-_wide(sigma)) - other)
-    return (p / _likelihood(T, x)) @ T
-
-
-@uniform_score.mistake(
-    "Every text gets the sigma of the first one. sigma has one number for each text: reshape it to (B, 1, 1)."
-)
-def _(p, x, sigma):
-    return uniform_score._reference(p, x, sigma[:1].expand(len(x)))
-
-
-@uniform_score.mistake("These are the logarithms of the right ratios. The exercise asks for the ratios themselves.")
-def _(p, x, sigma):
-    return uniform_score._reference(p, x, sigma).log()
-
-
-@exercise("this loss needs no true ratio, only texts and noise.")
+@exercise("this loss needs no true ratio, only texts and noise.", gradient="log_score")
 def denoising_score_entropy(log_score, x, x0, sigma):
-    return Uniform(log_score.shape[-1]).score_entropy(log_score, x, x0, sigma)
+    N = log_score.shape[-1]
+    keep = torch.exp(-sigma)[:, None, None]
+    T = keep * torch.eye(N) + (1 - keep) / N
+    q = T[torch.arange(len(x))[:, None], x0]
+    r = q / q.gather(-1, x[..., None])
+    cost = log_score.exp() - r * log_score + r * r.log() - r
+    return cost.scatter(-1, x[..., None], 0.0).sum(-1) / N
 
 
 @denoising_score_entropy.cases
 def _(rng):
     for B, L, N, sigma in SIZES:
-        x, x0, sigmas = _noised(rng, B, L, N, Uniform(N), sigma)
+        x, x0, sigmas = _noised(rng, B, L, N, Uniform, sigma)
         log_score = 2 * torch.randn(B, L, N, dtype=torch.float64, generator=rng)
         yield log_score, x, x0, sigmas
         yield log_score, (x0 + 1) % N, x0, sigmas
+    yield log_score.scatter(-1, x[..., None], 50.0), x, x0, sigmas  # a network may say anything at x_i
 
 
-def _costs(log_score: Tensor, x: Tensor, x0: Tensor, T: Tensor) -> Tensor:
-    """Score entropy (B, L, N) against the key from q(y | a) (B, N, N), including y = x."""
-    q = T[torch.arange(len(x))[:, None], x0]
-    return score_entropy._reference(log_score.exp(), q / _at_x(q, x))
-
-
-def _drop(costs: Tensor, at: Tensor) -> Tensor:
-    """Set the cost of the character `at` (B, L) to 0."""
-    return costs.scatter(-1, at[..., None], 0.0)
-
-
-@denoising_score_entropy.mistake(
-    "You are off by the factor N/(N - 1), because you divide by the N - 1 neighbors. Weight each neighbor with the "
-    "rate Q = 1/N."
-)
-def _(log_score, x, x0, sigma):
-    return _drop(_costs(log_score, x, x0, _transition(log_score, sigma)), x).sum(-1) / (log_score.shape[-1] - 1)
-
-
-@denoising_score_entropy.mistake(
-    "Your cost is too large by the factor N: weight each term with the rate Q(y -> x) = 1/N."
-)
-def _(log_score, x, x0, sigma):
-    return _drop(_costs(log_score, x, x0, _transition(log_score, sigma)), x).sum(-1)
-
-
-@denoising_score_entropy.mistake("You include the term at the current character, y = x. Leave it out of the sum.")
-def _(log_score, x, x0, sigma):
-    return _costs(log_score, x, x0, _transition(log_score, sigma)).mean(-1)
-
-
-@denoising_score_entropy.mistake(
-    "You leave out the clean character, y = x0. Leave out the current one, y = x, because that is not a jump."
-)
-def _(log_score, x, x0, sigma):
-    return _drop(_costs(log_score, x, x0, _transition(log_score, sigma)), x0).mean(-1)
-
-
-@denoising_score_entropy.mistake("Your key is upside down: r = q(y | x0) / q(x | x0).")
-def _(log_score, x, x0, sigma):
-    T = _transition(log_score, sigma)
-    q = T[torch.arange(len(x))[:, None], x0]
-    return _drop(score_entropy._reference(log_score.exp(), _at_x(q, x) / q), x).mean(-1)
-
-
-@denoising_score_entropy.mistake(
-    "You take the key from the row of the noised character x. q(. | x0) is the row of the clean character x0."
-)
-def _(log_score, x, x0, sigma):
-    return _drop(_costs(log_score, x, x, _transition(log_score, sigma)), x).mean(-1)
-
-
-@denoising_score_entropy.mistake("You swapped x and x0 in your key, r = q(y | x0) / q(x | x0).")
-def _(log_score, x, x0, sigma):
-    return _drop(_costs(log_score, x0, x, _transition(log_score, sigma)), x).mean(-1)
-
-
-@denoising_score_entropy.mistake(REDRAWN)
-def _(log_score, x, x0, sigma):
-    N = log_score.shape[-1]
-    other = -torch.expm1(-_wide(sigma)) / (N - 1)
-    T = other + torch.eye(N, dtype=torch.float64) * (torch.exp(-_wide(sigma)) - other)
-    return _drop(_costs(log_score, x, x0, T), x).mean(-1)
-
-
-@denoising_score_entropy.mistake(
-    "You only count y = x0. Under uniform noise every y has a nonzero ratio, so sum over all of them."
-)
-def _(log_score, x, x0, sigma):
-    costs = _drop(_costs(log_score, x, x0, _transition(log_score, sigma)), x)
-    return costs.gather(-1, x0[..., None]).squeeze(-1) / log_score.shape[-1]
-
-
-@denoising_score_entropy.mistake(
-    "The term r (log r - 1) is missing. Your loss has its minimum in the right place, but it is not 0."
-)
-def _(log_score, x, x0, sigma):
-    q = _transition(log_score, sigma)[torch.arange(len(x))[:, None], x0]
-    return _drop(log_score.exp() - q / _at_x(q, x) * log_score, x).mean(-1)
-
-
-@denoising_score_entropy.mistake("You use log_score as if it were the score. The score is s = exp(log_score).")
-def _(log_score, x, x0, sigma):
-    q = _transition(log_score, sigma)[torch.arange(len(x))[:, None], x0]
-    return _drop(score_entropy._reference(log_score, q / _at_x(q, x)), x).mean(-1)
-
-
-@denoising_score_entropy.mistake("Every text gets the sigma of the first one. sigma has one number for each text.")
-def _(log_score, x, x0, sigma):
-    return denoising_score_entropy._reference(log_score, x, x0, sigma[:1].expand(len(x)))
-
-
-@denoising_score_entropy.mistake("You sum over positions too. The exercise asks for the cost of each position, (B, L).")
-def _(log_score, x, x0, sigma):
-    return denoising_score_entropy._reference(log_score, x, x0, sigma).sum(-1)
+denoising_score_entropy.mistakes(NOISE)
+denoising_score_entropy.mistakes({
+    ".sum(-1) / N => .sum(-1) / (N - 1)": "You are off by the factor N/(N - 1), because you divide by the N - 1 "
+    "neighbors. Weight each neighbor with the rate Q = 1/N.",
+    ".scatter(-1, x[..., None], 0.0) =>": "You include the term at the current character, y = x. Leave it out of the "
+    "sum.",
+    "scatter(-1, x[ => scatter(-1, x0[": "You leave out the clean character, y = x0. Leave out the current one, y = x, "
+    "because that is not a jump.",
+    "q / q.gather(-1, x[..., None]) => q.gather(-1, x[..., None]) / q": "Your key is upside down: r = q(y | x0) / "
+    "q(x | x0).",
+    "None], x0] => None], x]": "You take the key from the row of the noised character x. q(. | x0) is the row of the "
+    "clean character x0.",
+    ("None], x0] => None], x]", "gather(-1, x[ => gather(-1, x0["): "You swapped x and x0 in your key, r = q(y | x0) / "
+    "q(x | x0).",
+    "/ q.gather(-1, x[..., None]) =>": "Your r is q(y | x0). It is a ratio: divide by q(x | x0).",
+    ".sum(-1) / N => .gather(-1, x0[..., None]).squeeze(-1) / N": "You only count y = x0. Under uniform noise every y "
+    "has a nonzero ratio, so sum over all of them.",
+    "+ r * r.log() - r =>": "The term r (log r - 1) is missing. Your loss has its minimum in the right place, but it "
+    "is not 0.",
+    "log_score.exp() - r * log_score => log_score - r * log_score.log()": "You use log_score as if it were the score. "
+    "The score is s = exp(log_score).",
+    "log_score.exp() - r * log_score + r * r.log() - r => (log_score.exp() - r) ** 2": "This is the squared error "
+    "against the key. Use the score entropy.",
+})  # fmt: skip
 
 
 @exercise("with this loss, no score function gets below the entropy of the world.")
 def absorbing_score_entropy(log_score, x, x0, sigma):
-    return Absorbing(log_score.shape[-1] - 1).score_entropy(log_score, x, x0, sigma)
+    N = log_score.shape[-1] - 1
+    masked = x == N
+    s = torch.where(masked[..., None], log_score[..., :N].exp(), 1.0)
+    r = nn.functional.one_hot(x0, N) / torch.expm1(sigma)[:, None, None]
+    cost = s - torch.xlogy(r, s) + torch.xlogy(r, r) - r
+    return torch.where(masked, cost.sum(-1), 0.0)
 
 
 @absorbing_score_entropy.cases
 def _(rng):
     for B, L, N, sigma in SIZES:
-        x, x0, sigmas = _noised(rng, B, L, N, Absorbing(N), sigma)
+        x, x0, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
         for seen in (x, torch.full_like(x, N)):
             p = _denoiser(rng, B, L, N)
             yield Absorbing(N).log_score(p.log(), seen, sigmas), seen, x0, sigmas
@@ -514,82 +258,25 @@ def _(rng):
             yield 2 * torch.randn(B, L, N + 1, dtype=torch.float64, generator=rng), seen, x0, sigmas
 
 
-def _mask_costs(log_score: Tensor, x: Tensor, x0: Tensor, r: Tensor) -> Tensor:
-    """Score entropy (B, L, N) at masks, against the key r (B, 1, 1) at x0; 0 at visible characters."""
-    masked = (x == log_score.shape[-1] - 1)[..., None]
-    log_s = torch.where(masked, log_score[..., :-1], 0.0)
-    r = torch.zeros_like(log_s).scatter(-1, x0[..., None], 1.0) * r
-    return torch.where(masked, score_entropy._reference(log_s.exp(), r), 0.0)
-
-
-def _key(sigma: Tensor) -> Tensor:
-    return 1 / torch.expm1(_wide(sigma))
-
-
-@absorbing_score_entropy.mistake(
-    "Still too small by the factor N: a mean over y is a sum with weight 1/N. What is the rate Q(y -> mask) here?"
-)
-def _(log_score, x, x0, sigma):
-    return _mask_costs(log_score, x, x0, _key(sigma)).mean(-1)
-
-
-@absorbing_score_entropy.mistake(
-    "Still too small by the factor N + 1, because you divide by the number of states. What is the rate Q(y -> mask) "
-    "here?"
-)
-def _(log_score, x, x0, sigma):
-    return _mask_costs(log_score, x, x0, _key(sigma)).sum(-1) / log_score.shape[-1]
-
-
-@absorbing_score_entropy.mistake(
-    "Still too small by the factor N - 1. What is the weight of each y? What is the rate Q(y -> mask) here?"
-)
-def _(log_score, x, x0, sigma):
-    return _mask_costs(log_score, x, x0, _key(sigma)).sum(-1) / (log_score.shape[-1] - 2)
-
-
-@absorbing_score_entropy.mistake("Too large by the factor N. The key is right as it is, and so is each single term.")
-def _(log_score, x, x0, sigma):
-    return _mask_costs(log_score, x, x0, _key(sigma)).sum(-1) * (log_score.shape[-1] - 1)
-
-
-@absorbing_score_entropy.mistake(
-    "You changed the key, which was right: r = 1 / (e^sigma - 1). The bug is somewhere else."
-)
-def _(log_score, x, x0, sigma):
-    return _mask_costs(log_score, x, x0, 1 / -torch.expm1(-_wide(sigma))).sum(-1)
-
-
-@absorbing_score_entropy.mistake(
-    "You changed the key, which was right: r = 1 / (e^sigma - 1). And the bug is still there."
-)
-def _(log_score, x, x0, sigma):
-    return _mask_costs(log_score, x, x0, 1 / -torch.expm1(-_wide(sigma))).mean(-1)
-
-
-@absorbing_score_entropy.mistake(
-    "Visible characters now have a cost. Only masks can jump back, so the cost of all other positions must stay 0."
-)
-def _(log_score, x, x0, sigma):
-    log_s = log_score[..., :-1]
-    r = torch.zeros_like(log_s).scatter(-1, x0[..., None], 1.0) * _key(sigma)
-    return score_entropy._reference(log_s.exp(), r).sum(-1)
-
-
-@absorbing_score_entropy.mistake(
-    "You get nan where a character is impossible: log s is -inf there, and 0 times -inf is nan. Use torch.xlogy(r, "
-    "s), which is 0."
-)
-def _(log_score, x, x0, sigma):
-    masked = (x == log_score.shape[-1] - 1)[..., None]
-    log_s = torch.where(masked, log_score[..., :-1], 0.0)
-    r = torch.zeros_like(log_s).scatter(-1, x0[..., None], 1.0) * _key(sigma)
-    return torch.where(masked, log_s.exp() - r * log_s + torch.xlogy(r, r) - r, 0.0).sum(-1)
-
-
-@absorbing_score_entropy.mistake("You sum over positions too. The exercise asks for the cost of each position, (B, L).")
-def _(log_score, x, x0, sigma):
-    return absorbing_score_entropy._reference(log_score, x, x0, sigma).sum(-1)
+RATE = "What is the weight of each y? What is the rate Q(y -> mask) here?"
+absorbing_score_entropy.mistakes({
+    "cost.sum(-1) => cost.mean(-1)": "Still too small by the factor N: a mean over y is a sum with weight 1/N. What is "
+    "the rate Q(y -> mask) here?",
+    "cost.sum(-1) => cost.sum(-1) / (N + 1)": f"Still too small by the factor N + 1. {RATE}",
+    "cost.sum(-1) => cost.sum(-1) / (N - 1)": f"Still too small by the factor N - 1. {RATE}",
+    "cost.sum(-1) => cost.sum(-1) * N": "Too large by the factor N. The key is right, and so is each single term.",
+    "torch.expm1(sigma) => -torch.expm1(-sigma)": "You changed the key, which was right: r = 1 / (e^sigma - 1). The "
+    "bug is somewhere else.",
+    ("torch.expm1(sigma) => -torch.expm1(-sigma)", "cost.sum(-1) => cost.mean(-1)"): "You changed the key, which was "
+    "right: r = 1 / (e^sigma - 1). And the bug is still there.",
+    "x == N => x == x": "Visible characters now have a cost. Only masks can jump back, so the cost of all other "
+    "positions must stay 0.",
+    "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 times "
+    "-inf is nan. Use torch.xlogy(r, s), which is 0.",
+    "+ torch.xlogy(r, r) - r =>": "You dropped the term r (log r - 1), which was right. The bug is somewhere else.",
+    "cost.sum(-1) => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The other y have r = 0, but "
+    "they still cost s.",
+})  # fmt: skip
 
 
 # 05 ----------------------------------------------------------------------------------------------------------------
@@ -597,15 +284,13 @@ def _(log_score, x, x0, sigma):
 
 @exercise("your times cover (0, 1] evenly, and the random shift reaches every time.")
 def spread_times(B, u):
-    return 1 - (u + torch.arange(B, dtype=torch.float64) / B) % 1
+    return (1 - (u + torch.arange(B, dtype=torch.float64) / B) % 1).tolist()  # the exercise allows a list, too
 
 
 @spread_times.cases
 def _(rng):
-    yield 1, 0.25
-    yield 2, 0.0
-    yield 4, 0.1
-    yield 5, 0.99
+    for B, u in [(1, 0.25), (2, 0.0), (4, 0.1), (5, 0.99)]:
+        yield B, u
     for B in (3, 8, 16):
         yield B, torch.rand((), dtype=torch.float64, generator=rng).item()
 
@@ -617,101 +302,52 @@ def _(result, B, u):
     return t.double().sort().values if t.ndim == 1 else t
 
 
-@spread_times.mistake(
-    "Your times start at 0, where there is no noise and nothing to learn. Return 1 minus them, to get times in (0, 1]."
-)
-def _(B, u):
-    return (u + torch.arange(B, dtype=torch.float64) / B) % 1
-
-
-@spread_times.mistake(
-    "Some of your times are outside (0, 1]. Take them modulo 1, so that a time beyond 1 wraps around to 0."
-)
-def _(B, u):
-    return 1 - (u + torch.arange(B, dtype=torch.float64) / B)
-
-
-@spread_times.mistake(
-    "Some of your times are outside (0, 1]. Take them modulo 1, so that a time beyond 1 wraps around to 0."
-)
-def _(B, u):
-    return u + torch.arange(B, dtype=torch.float64) / B
-
-
-_DIVIDES_U = (
+OUTSIDE = "Some of your times are outside (0, 1]. Take them modulo 1, so that a time beyond 1 wraps around to 0."
+DIVIDES_U = (
     "Your times are evenly spaced, but u moves them by u / B only. In the formula only b is divided by B, (u + b / B) "
     "mod 1: u moves the whole comb, and what leaves on one side wraps around to the other."
 )
-
-
-@spread_times.mistake(_DIVIDES_U)
-def _(B, u):
-    return (u + torch.arange(B, dtype=torch.float64)) / B
-
-
-@spread_times.mistake(_DIVIDES_U)
-def _(B, u):
-    return 1 - (u + torch.arange(B, dtype=torch.float64)) / B
-
-
-@spread_times.mistake("You leave out the shift u, so every batch gets the same B times.")
-def _(B, u):
-    return 1 - torch.arange(B, dtype=torch.float64) / B
-
-
-@spread_times.mistake(
-    "b runs from 0 to B - 1 and is divided by B, not B - 1: the distance from the last time to 1 is a step like the "
-    "others."
-)
-def _(B, u):
-    return 1 - (u + torch.arange(B, dtype=torch.float64) / max(B - 1, 1)) % 1
-
-
-@spread_times.mistake("You return one time. A batch of B texts needs B times, one for each b = 0 ... B - 1.")
-def _(B, u):
-    return 1 - u
-
-
-@spread_times.mistake("All texts get the same time. Each b has its own: add b / B to u.")
-def _(B, u):
-    return torch.full((B,), 1 - u, dtype=torch.float64)
+RANDOM = "You draw B random times. The only random number is u: each time follows from u and b."
+spread_times.mistakes({
+    "1 - (u => (u": "Your times start at 0, where there is no noise and nothing to learn. Return 1 minus them, to get "
+    "times in (0, 1].",
+    "% 1 =>": OUTSIDE,
+    ("1 - (u => (u", "% 1 =>"): OUTSIDE,
+    "u + torch => u / B + torch": DIVIDES_U,
+    "1 - (u + torch => (u / B + torch": DIVIDES_U,
+    "u + torch => torch": "You leave out the shift u, so every batch gets the same B times.",
+    "/ B => / max(B - 1, 1)": "b runs from 0 to B - 1 and is divided by B, not B - 1: the distance from the last time "
+    "to 1 is a step like the others.",
+    "1 - u": "You return one time. A batch of B texts needs B times, one for each b = 0 ... B - 1.",
+    "torch.rand(B)": RANDOM,
+    "1 - torch.rand(B)": RANDOM,
+    "[1 - u] * B": "All texts get the same time. Each b has its own: add b / B to u.",
+})  # fmt: skip
 
 
 class _RandomScore:
-    """A score function with one parameter, `scale`, so that a loss of it has a gradient."""
+    """A score function with a random denoiser. It raises ValueError unless sigma has one number for each text."""
 
     __name__ = "score"
 
-    def __init__(self, process, L: int, rng: torch.Generator):
+    def __init__(self, process: Process, L: int, rng: torch.Generator):
         self.process = process
-        self.table = torch.randn(process.num_states, L, process.num_tokens, dtype=torch.float64, generator=rng)
-        self.scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+        table = torch.randn(process.num_states, L, process.num_tokens, dtype=torch.float64, generator=rng)
+        self.table = table.log_softmax(-1)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         if x.ndim != 2 or sigma.shape != x.shape[:1]:
             told = f"it was given shapes {tuple(x.shape)} and {tuple(sigma.shape)}"
             raise ValueError(f"score(x, sigma) takes x (B, L) and sigma (B,); {told}")
-        table = self.scale * self.table[x, torch.arange(x.shape[1])]  # (B, L, N)
-        return self.process.log_score(table.log_softmax(-1), x, sigma)
+        return self.process.log_score(self.table[x, torch.arange(x.shape[1])], x, sigma)
 
 
-@exercise(
-    "the score entropy is weighted so that each hit character counts equally.",
-    measured="the loss, and its derivative with respect to a parameter of the score",
-)
+@exercise("the score entropy is weighted so that each hit character counts equally.", gradient="score")
 def weighted_loss(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     entropy = process.score_entropy(score(x, sigma), x, x0, sigma)
-    return (_weight(process, t) * entropy.mean(-1)).mean()
-
-
-def _weight(process, t: Tensor) -> Tensor:
-    return process.schedule.rate(t) * -torch.expm1(-process.schedule.total(t))
-
-
-def _entropy(score, process, x, x0, t) -> Tensor:
-    sigma = process.schedule.total(t)
-    return process.score_entropy(score(x, sigma), x, x0, sigma)
+    weight = process.schedule.rate(t) * (1 - torch.exp(-sigma))
+    return (weight * entropy.mean(-1)).mean()
 
 
 @weighted_loss.cases
@@ -726,133 +362,40 @@ def _(rng):
                 yield _RandomScore(process, L, rng), process, x, x0, t
 
 
-@weighted_loss.measure
-def _(result, score, process, x, x0, t):
-    return loss_and_gradient(result, score.scale)
-
-
-@weighted_loss.mistake(
-    "The weight is missing. This is the mean score entropy, which is large where there is little noise: multiply by "
-    "w(t)."
-)
-def _(score, process, x, x0, t):
-    return _entropy(score, process, x, x0, t).mean()
-
-
-@weighted_loss.mistake(
-    "You weight with sigma' only. That gives the bound, but the few hits at small t count too much: the factor 1 - "
-    "e^-sigma is missing."
-)
-def _(score, process, x, x0, t):
-    return (process.schedule.rate(t) * _entropy(score, process, x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake("The factor sigma'(t) of the weight is missing: process.schedule.rate(t).")
-def _(score, process, x, x0, t):
-    return (-torch.expm1(-process.schedule.total(t)) * _entropy(score, process, x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake(
-    "You weight with e^-sigma, the fraction of characters not hit. The fraction hit is 1 - e^-sigma."
-)
-def _(score, process, x, x0, t):
-    w = process.schedule.rate(t) * torch.exp(-process.schedule.total(t))
-    return (w * _entropy(score, process, x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake("Your weight contains e^sigma, which makes it negative. The fraction hit is 1 - e^-sigma.")
-def _(score, process, x, x0, t):
-    w = process.schedule.rate(t) * -torch.expm1(process.schedule.total(t))
-    return (w * _entropy(score, process, x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake(
-    "You multiply the mean of the weights by the mean of the score entropies. Multiply each text by its own weight "
-    "first, then take the mean. If your shapes are (B,) and (B, 1), their product is a (B, B) table of all pairs."
-)
-def _(score, process, x, x0, t):
-    return _weight(process, t).mean() * _entropy(score, process, x, x0, t).mean()
-
-
-@weighted_loss.mistake("You sum over the characters of a text. The loss is per character: take their mean.")
-def _(score, process, x, x0, t):
-    return (_weight(process, t) * _entropy(score, process, x, x0, t).sum(-1)).mean()
-
-
-@weighted_loss.mistake(
-    "You sum over the texts. The loss is a mean over texts, so that it does not grow with the batch."
-)
-def _(score, process, x, x0, t):
-    return (_weight(process, t) * _entropy(score, process, x, x0, t).mean(-1)).sum()
-
-
-@weighted_loss.mistake("You sum over everything. The loss is a mean over texts and characters.")
-def _(score, process, x, x0, t):
-    return (_weight(process, t) * _entropy(score, process, x, x0, t).sum(-1)).sum()
-
-
-@weighted_loss.mistake(
-    "You return one loss for each text. The optimizer needs a single number: take the mean over texts."
-)
-def _(score, process, x, x0, t):
-    return _weight(process, t) * _entropy(score, process, x, x0, t).mean(-1)
-
-
-@weighted_loss.mistake(
-    "You divide by the sum of the weights. The loss is the plain mean over texts of weight times score entropy."
-)
-def _(score, process, x, x0, t):
-    w = _weight(process, t)
-    return (w * _entropy(score, process, x, x0, t).mean(-1)).sum() / w.sum()
-
-
-@weighted_loss.mistake(
-    "You take exp() of the scores. score(x, sigma) returns log-scores, and process.score_entropy expects log-scores."
-)
-def _(score, process, x, x0, t):
-    sigma = process.schedule.total(t)
-    entropy = process.score_entropy(score(x, sigma).exp(), x, x0, sigma)
-    return (_weight(process, t) * entropy.mean(-1)).mean()
-
-
-@weighted_loss.mistake("You pass the time t to the score function. It takes the total noise, sigma(t).")
-def _(score, process, x, x0, t):
-    entropy = process.score_entropy(score(x, t), x, x0, process.schedule.total(t))
-    return (_weight(process, t) * entropy.mean(-1)).mean()
-
-
-@weighted_loss.mistake("You use the time t as the total noise. sigma is process.schedule.total(t).")
-def _(score, process, x, x0, t):
-    return (_weight(process, t) * process.score_entropy(score(x, t), x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake("You use the time t as the total noise. sigma is process.schedule.total(t).")
-def _(score, process, x, x0, t):
-    w = process.schedule.rate(t) * -torch.expm1(-t)
-    return (w * process.score_entropy(score(x, t), x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake(
-    "You pass sigma to process.schedule.rate. The rate is a function of time: process.schedule.rate(t)."
-)
-def _(score, process, x, x0, t):
-    sigma = process.schedule.total(t)
-    w = process.schedule.rate(sigma) * -torch.expm1(-sigma)
-    return (w * _entropy(score, process, x, x0, t).mean(-1)).mean()
-
-
-@weighted_loss.mistake("You swapped x and x0: score_entropy takes the noised texts first, then the clean ones.")
-def _(score, process, x, x0, t):
-    sigma = process.schedule.total(t)
-    return (_weight(process, t) * process.score_entropy(score(x, sigma), x0, x, sigma).mean(-1)).mean()
-
-
-@weighted_loss.mistake(
-    "You pass the clean texts x0 to the score function. Pass the noised texts x: when it samples, it sees nothing else."
-)
-def _(score, process, x, x0, t):
-    sigma = process.schedule.total(t)
-    return (_weight(process, t) * process.score_entropy(score(x0, sigma), x, x0, sigma).mean(-1)).mean()
+TIME = "You use the time t as the total noise. sigma is process.schedule.total(t)."
+weighted_loss.mistakes({
+    "weight * =>": "The weight is missing. This is the mean score entropy, which is large where there is little noise: "
+    "multiply by w(t).",
+    "* (1 - torch.exp(-sigma)) =>": "You weight with sigma' only. That gives the bound, but the few hits at small t "
+    "count too much: the factor 1 - e^-sigma is missing.",
+    "process.schedule.rate(t) * =>": "The factor sigma'(t) of the weight is missing: process.schedule.rate(t).",
+    "1 - torch.exp(-sigma) => torch.exp(-sigma)": "You weight with e^-sigma, the fraction of characters not hit. The "
+    "fraction hit is 1 - e^-sigma.",
+    "torch.exp(-sigma) => torch.exp(sigma)": "Your weight contains e^sigma, which makes it negative. The fraction hit "
+    "is 1 - e^-sigma.",
+    "weight * entropy => weight.mean() * entropy": "You multiply the mean of the weights by the mean of the score "
+    "entropies. Multiply each text by its own weight first, then take the mean. If your shapes are (B,) and (B, 1), "
+    "their product is a (B, B) table of all pairs.",
+    "(weight * entropy.mean(-1)).mean() => (weight[:, None] * entropy).sum()": "You sum over everything. The loss is a "
+    "mean over texts and characters.",
+    "(weight * entropy.mean(-1)).mean() => weight * entropy.mean(-1)": "You return one loss for each text. The "
+    "optimizer needs a single number: take the mean over texts.",
+    "(weight * entropy.mean(-1)).mean() => (weight * entropy.mean(-1)).sum() / weight.sum()": "You divide by the sum "
+    "of the weights. The loss is the plain mean over texts of weight times score entropy.",
+    "(weight * entropy.mean(-1)).mean() => (weight[:, None] * entropy).sum() / (x != x0).sum()": "You divide by the "
+    "number of hit characters. The loss is the mean over all characters.",
+    "score(x, sigma) => score(x, sigma).exp()": "You take exp() of the scores. score(x, sigma) returns log-scores, and "
+    "process.score_entropy expects log-scores.",
+    "score(x, sigma) => score(x, t)": "You pass the time t to the score function. It takes the total noise, sigma(t).",
+    "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": TIME,
+    "process.schedule.total(t) => t": TIME,
+    "rate(t) => rate(sigma)": "You pass sigma to process.schedule.rate. The rate is a function of time: "
+    "process.schedule.rate(t).",
+    "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first, then the clean "
+    "ones.",
+    "score(x, sigma) => score(x0, sigma)": "You pass the clean texts x0 to the score function. Pass the noised texts "
+    "x: when it samples, it sees nothing else.",
+})  # fmt: skip
 
 
 @exercise("the average follows the weights without their jumps.")
@@ -869,61 +412,28 @@ def _(rng):
 
 @moving_average.measure
 def _(result, average, weights, decay):
-    """Tensors of several shapes, concatenated."""
-    if not isinstance(result, list | tuple):
-        raise ValueError(f"A list of tensors was expected, but you returned {describe(result)}.")
-    if [tuple(tensor(r).shape) for r in result] != [tuple(a.shape) for a in average]:
-        shapes = ", ".join(str(tuple(a.shape)) for a in average)
-        raise ValueError(f"One tensor for each weight was expected, here with the shapes {shapes}.")
-    return torch.cat([tensor(r).double().flatten() for r in result])
+    if not isinstance(result, list | tuple) or len(result) != len(average):
+        raise ValueError(f"Return a list with one tensor for each weight. You returned {describe(result)}.")
+    return list(result)
 
 
-@moving_average.mistake(
-    "You swapped old and new. A decay near 1 keeps almost all of the old average and adds little of the new weights."
-)
-def _(average, weights, decay):
-    return moving_average._reference(weights, average, decay)
-
-
-@moving_average.mistake("You add the new weights in full, so the average keeps growing. Multiply them by 1 - decay.")
-def _(average, weights, decay):
-    return [decay * a + w for a, w in zip(average, weights)]
-
-
-@moving_average.mistake("You keep the old average in full, so the average keeps growing. Multiply it by decay.")
-def _(average, weights, decay):
-    return [a + (1 - decay) * w for a, w in zip(average, weights)]
-
-
-@moving_average.mistake("This is the midpoint of old and new. `decay` says how much of the old average to keep.")
-def _(average, weights, decay):
-    return [(a + w) / 2 for a, w in zip(average, weights)]
-
-
-@moving_average.mistake("You return the weights as they are, so the old average is forgotten. Keep `decay` of it.")
-def _(average, weights, decay):
-    return list(weights)
-
-
-@moving_average.mistake("You return the old average, so nothing new comes in. Add 1 - decay of the weights.")
-def _(average, weights, decay):
-    return list(average)
-
-
-@moving_average.mistake(
-    "The sign is flipped: the average must move toward the weights, by (1 - decay) of the distance."
-)
-def _(average, weights, decay):
-    return [a - (1 - decay) * (w - a) for a, w in zip(average, weights)]
-
-
-@moving_average.mistake("Your average only fades. Add 1 - decay of the new weights.")
-def _(average, weights, decay):
-    return [decay * a for a in average]
+moving_average.mistakes({
+    "decay * a + (1 - decay) * w => decay * w + (1 - decay) * a": "You swapped old and new. A decay near 1 keeps "
+    "almost all of the old average and adds little of the new weights.",
+    "(1 - decay) * w => w": "You add the new weights in full, so the average grows. Multiply them by 1 - decay.",
+    "decay * a => a": "You keep the old average in full, so the average grows. Multiply it by decay.",
+    "decay * a + (1 - decay) * w => (a + w) / 2": "This is the midpoint of old and new. `decay` says how much of the "
+    "old average to keep.",
+    "weights": "You return the weights as they are, so the old average is forgotten. Keep `decay` of it.",
+    "average": "You return the old average, so nothing new comes in. Add 1 - decay of the weights.",
+    "decay * a + (1 - decay) * w => a - (1 - decay) * (w - a)": "The sign is flipped: the average must move toward the "
+    "weights, by (1 - decay) of the distance.",
+    "+ (1 - decay) * w =>": "Your average only fades. Add 1 - decay of the new weights.",
+})  # fmt: skip
 
 
 class _Network(nn.Module):
-    """The layers that `initialize` sets, with the notebook's names; all weights start at 7, which is clearly wrong."""
+    """The layers that `initialize` sets, with the notebook's names, at 7, which is clearly wrong; all others are 1."""
 
     def __init__(self, width: int, blocks: int, characters: int):
         super().__init__()
@@ -935,18 +445,11 @@ class _Network(nn.Module):
                 block.add_module(name, nn.Linear(a * width, b * width, bias=False))
         self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, characters, bias=False)
         for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.constant_(module.weight, 7.0)
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.constant_(module.weight, 7.0 if isinstance(module, nn.Linear) else 1.0)
 
     def __repr__(self) -> str:
         return f"(a network of width {self.embed.embedding_dim}; number of blocks: {len(self.blocks)})"
-
-
-def _matrices(network: nn.Module) -> list[nn.Linear]:
-    """Head first, then out, down, qkv and up of each block."""
-    linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-    names = [f"blocks.{k}.{part}" for k in range(len(linear) // 4) for part in ("out", "down", "qkv", "up")]
-    return [linear[name] for name in ("head", *names)]
 
 
 @exercise(
@@ -959,8 +462,10 @@ def initialize(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
-    for last in [network.head, *(layer for block in network.blocks for layer in (block.out, block.down))]:
-        nn.init.zeros_(last.weight)
+    nn.init.zeros_(network.head.weight)
+    for block in network.blocks:
+        nn.init.zeros_(block.out.weight)
+        nn.init.zeros_(block.down.weight)
 
 
 @initialize.cases
@@ -971,8 +476,25 @@ def _(rng):
 
 @initialize.measure
 def _(result, network):
-    weights = [(m.weight.detach().double(), m.in_features) for m in _matrices(network)]
-    return torch.stack([w.square().mean().sqrt() * inputs**0.5 for w, inputs in weights])
+    parts = [network.head, *(getattr(b, n) for b in network.blocks for n in ("out", "down", "qkv", "up"))]
+    weights = [module.weight.detach().double() * module.in_features**0.5 for module in parts]
+    size = torch.stack([w.square().mean().sqrt() for w in weights])
+    if difference(size, initialize._parts["exact"](network), initialize.tolerance):
+        return size
+    if not all(p.requires_grad for p in network.parameters()):
+        raise ValueError("Some weights no longer require a gradient, so training never changes them, not even zeros.")
+    if any(w.shape != (module.out_features, module.in_features) for w, module in zip(weights, parts)):
+        raise ValueError("Some weights have another shape now. Keep the shape of each, (outputs, inputs).")
+    others = [module for module in network.modules() if isinstance(module, nn.Embedding | nn.RMSNorm)]
+    if any((module.weight != 1).any() for module in others):
+        raise ValueError("You changed embeddings or norms. Set the weights of the nn.Linear layers only.")
+    drawn = [w.flatten() for w, s in zip(weights, size) if s > 0]
+    if any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn):
+        raise ValueError("The size of qkv and up is right. But draw each number from a normal distribution, mean 0.")
+    alike = torch.corrcoef(torch.stack([w[:3000] for w in drawn])) - torch.eye(len(drawn))
+    if alike.abs().max() > 0.2:
+        raise ValueError("Several matrices got the same random numbers. Do not set the seed again for each of them.")
+    return size
 
 
 @initialize.exact
@@ -980,132 +502,75 @@ def _(network):
     return torch.tensor([0.0] + [0.0, 0.0, 1.0, 1.0] * len(network.blocks))
 
 
-def _initialize(network, zero):
-    """Set matrix k of n to 0 if zero(k, n), else to random with std 1 / √inputs; in the order of `_matrices`."""
-    for k, module in enumerate(_matrices(network)):
-        nn.init.normal_(module.weight, std=module.in_features**-0.5)
-        if zero(k, len(_matrices(network))):
-            nn.init.zeros_(module.weight)
+LOOP = "All blocks should: set their zeros in a loop over the blocks."
+ZEROS = "The zeros are right. But"
+initialize.mistakes({
+    "nn.init.zeros_(network.head.weight) => return": "No matrix is 0 at the end. The loop over all Linear layers still "
+    "comes after the zeros and overwrites them.",
+    "network.blocks => []": "The head is 0 now, so the first guess is even. But out and down of the blocks are still "
+    "random: each block should start as the identity.",
+    "nn.init.zeros_(network.head.weight) =>": "The blocks start as the identity now. But the head is still random, so "
+    "the first guess is not even.",
+    "nn.init.normal_(module.weight, std=module.in_features**-0.5) => nn.init.zeros_(module.weight)": "Now every matrix "
+    "is 0, so no signal gets past the first one and no gradient comes back. qkv and up must be random.",
+    ("module.in_features**-0.5 => 0.02", "nn.init.zeros_(network.head.weight) => return"): "All matrices have small "
+    "random weights. Head, out and down must be exactly 0, and qkv and up need std 1 / √inputs.",
+    "nn.init.zeros_(block.down.weight) =>": "Only attention's last layer, out, is 0. The MLP's last layer, down, must "
+    "be 0 too.",
+    "nn.init.zeros_(block.out.weight) =>": "Only the MLP's last layer, down, is 0. Attention's last layer, out, must "
+    "be 0 too.",
+    "network.blocks => network.blocks[-1:]": f"Only the last block starts as the identity. {LOOP}",
+    "network.blocks => network.blocks[:1]": f"Only the first block starts as the identity. {LOOP}",
+    ", std=module.in_features**-0.5 =>": f"{ZEROS} the weights of qkv and up have std 1, which makes sums over many "
+    "inputs huge. Use std 1 / √inputs.",
+    "module.in_features => module.out_features": f"{ZEROS} you used the number of outputs, module.out_features. Use "
+    "std 1 / √inputs.",
+    "nn.init.normal_(module.weight, std=module.in_features**-0.5) => pass": f"{ZEROS} qkv and up keep their old "
+    "values: draw them from a normal distribution with std 1 / √inputs.",
+    "module.in_features**-0.5 => 1 / module.in_features": f"{ZEROS} qkv and up have std 1 / inputs. Use 1 / √inputs.",
+    "module.in_features**-0.5 => (2 / module.in_features) ** 0.5": f"{ZEROS} qkv and up have std √2 / √inputs. Use "
+    "1 / √inputs.",
+})  # fmt: skip
 
 
-def _should_be_zero(k, n):
-    return k == 0 or k % 4 in (1, 2)
+class _Block(nn.Module):
+    """The parts of a block, each a fixed function that counts its calls; attention mixes positions, the MLP does not.
 
-
-@initialize.mistake(
-    "No matrix is 0 at the end. The loop over all Linear layers still comes after the zeros and overwrites them."
-)
-def _(network):
-    _initialize(network, lambda k, n: False)
-
-
-@initialize.mistake(
-    "The head is 0 now, so the first guess is even. But out and down of the blocks are still random: each block "
-    "should start as the identity."
-)
-def _(network):
-    _initialize(network, lambda k, n: k == 0)
-
-
-@initialize.mistake(
-    "The blocks start as the identity now. But the head is still random, so the first guess is not even."
-)
-def _(network):
-    _initialize(network, lambda k, n: k != 0 and _should_be_zero(k, n))
-
-
-@initialize.mistake(
-    "Now every matrix is 0, so no signal gets past the first one and no gradient comes back. qkv and up must be random."
-)
-def _(network):
-    _initialize(network, lambda k, n: True)
-
-
-@initialize.mistake(
-    "All matrices have small random weights. Head, out and down must be exactly 0, and qkv and up need std 1 / √inputs."
-)
-def _(network):
-    for module in _matrices(network):
-        nn.init.normal_(module.weight, std=0.02)
-
-
-@initialize.mistake("Only attention's last layer, out, is 0. The MLP's last layer, down, must be 0 too.")
-def _(network):
-    _initialize(network, lambda k, n: k == 0 or k % 4 == 1)
-
-
-@initialize.mistake("Only the MLP's last layer, down, is 0. Attention's last layer, out, must be 0 too.")
-def _(network):
-    _initialize(network, lambda k, n: k == 0 or k % 4 == 2)
-
-
-@initialize.mistake(
-    "Only the last block starts as the identity. All blocks should: set their zeros in a loop over the blocks."
-)
-def _(network):
-    _initialize(network, lambda k, n: k == 0 or (k > n - 5 and _should_be_zero(k, n)))
-
-
-@initialize.mistake(
-    "Only the first block starts as the identity. All blocks should: set their zeros in a loop over the blocks."
-)
-def _(network):
-    _initialize(network, lambda k, n: k < 5 and _should_be_zero(k, n))
-
-
-@initialize.mistake(
-    "The zeros are right. But the weights of qkv and up have std 1, which makes sums over many inputs huge. Use std 1 "
-    "/ √inputs."
-)
-def _(network):
-    for k, module in enumerate(_matrices(network)):
-        nn.init.normal_(module.weight) if not _should_be_zero(k, 0) else nn.init.zeros_(module.weight)
-
-
-@initialize.mistake(
-    "The zeros are right. But you used the number of outputs, module.out_features. Use std 1 / √inputs."
-)
-def _(network):
-    for k, module in enumerate(_matrices(network)):
-        nn.init.normal_(module.weight, std=0.0 if _should_be_zero(k, 0) else module.out_features**-0.5)
-
-
-@initialize.mistake(
-    "The zeros are right. But qkv and up keep their old values: draw them from a normal distribution with std 1 / "
-    "√inputs."
-)
-def _(network):
-    for k, module in enumerate(_matrices(network)):
-        nn.init.constant_(module.weight, 0.0 if _should_be_zero(k, 0) else 7.0)
-
-
-class _Block:
-    """The parts of a block, each a fixed function; attention mixes positions, the MLP does not."""
+    It is a module, so that each call of the student's function gets a copy, and the measure gets that copy, too.
+    """
 
     __name__ = "self"
 
     def __init__(self, L: int, width: int, rng: torch.Generator):
+        super().__init__()
         draw = torch.randn(6, max(L, width), max(L, width), dtype=torch.float64, generator=rng)
         self._mix, (self._value, self._up, self._down) = draw[0, :L, :L], draw[1:4, :width, :width]
-        self._gain1, self._gain2 = draw[4:6, 0, :width].exp()
+        self._gains, self.calls = draw[4:6, 0, :width].exp(), [0, 0]
 
     def norm1(self, h: Tensor) -> Tensor:
-        return nn.functional.rms_norm(h, h.shape[-1:]) * self._gain1.to(h)
+        return nn.functional.rms_norm(h, h.shape[-1:]) * self._gains[0].to(h)
 
     def norm2(self, h: Tensor) -> Tensor:
-        return nn.functional.rms_norm(h, h.shape[-1:]) * self._gain2.to(h)
+        return nn.functional.rms_norm(h, h.shape[-1:]) * self._gains[1].to(h)
 
     def attend(self, h: Tensor) -> Tensor:
+        self.calls[0] += 1
         return self._mix.to(h) @ h @ self._value.to(h)
 
     def mlp(self, h: Tensor) -> Tensor:
+        self.calls[1] += 1
         return (h @ self._up.to(h)).relu().square() @ self._down.to(h)
 
     def __repr__(self) -> str:
         return "(a block: norm1, attend, norm2, mlp)"
 
 
-@exercise("the block calls attention once, then the MLP once, and adds each result to h.")
+@exercise(
+    "the block calls attention once, then the MLP once, and adds each result to h.",
+    in_place=True,
+    gradient="h",
+    measured="the new h; how often attend and mlp are called",
+)
 def block_forward(self, h):
     h = h + self.attend(self.norm1(h))
     return h + self.mlp(self.norm2(h))
@@ -1114,88 +579,53 @@ def block_forward(self, h):
 @block_forward.cases
 def _(rng):
     for B, L, width in [(1, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 2)]:
-        yield _Block(L, width, rng), torch.randn(B, L, width, dtype=torch.float64, generator=rng)
+        block, h = _Block(L, width, rng), torch.randn(B, L, width, dtype=torch.float64, generator=rng)
+        block.given = h.clone()
+        yield block, h
 
 
-@block_forward.mistake("This is the original block: attention twice, and no MLP. Read its last line word by word.")
-def _(self, h):
-    h = h + self.attend(self.norm1(h))
-    return h + self.attend(self.norm2(h))
+@block_forward.measure
+def _(result, self, h):
+    if not torch.equal(h, self.given):
+        raise ValueError("You change h in place, which breaks the gradient. Make a new one: h = h + ..., not h += ...")
+    return [result, self.calls]
 
 
-@block_forward.mistake("The MLP is there, but attention is still called twice. Apply the MLP to norm2(h) directly.")
-def _(self, h):
-    h = h + self.attend(self.norm1(h))
-    return h + self.mlp(self.attend(self.norm2(h)))
+ORDER = "Call attention first, then the MLP."
+block_forward.mistakes({
+    "mlp => attend": "This is the original block: attention twice, and no MLP. Read its last line word by word.",
+    "self.mlp(self.norm2(h)) => self.mlp(self.attend(self.norm2(h)))": "The MLP is there, but attention is still "
+    "called twice. Apply the MLP to norm2(h) directly.",
+    "return => h = h + self.attend(self.norm2(h)); return": "You call attention, attention, MLP, which is one call too "
+    "many. A block has two parts, and calls each one once.",
+    "return => self.attend(self.norm2(h)); return": "You call attention once more, and throw its result away. A block "
+    "calls each of its parts once.",
+    "h = h + self.attend(self.norm1(h)) =>": f"Attention is gone, so no position sees any other. {ORDER}",
+    "attend => mlp": f"Now the MLP is called twice, and attention never. {ORDER}",
+    ("mlp => other", "attend => mlp", "other => attend"): "You fixed the wrong line. Attention comes first, with "
+    "norm1; the MLP comes second, with norm2.",
+    "return h + => return": "The result of the MLP replaces h. Add it to h.",
+    "h = h + => h =": "The result of attention replaces h. Add it to h.",
+    ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
+    ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
+    "attention has been added.",
+    "self.norm2(h) => h": "The MLP sees h without its norm: apply norm2 first.",
+    "self.norm1(h) => h": "Attention sees h without its norm: apply norm1 first.",
+    ("self.attend(self.norm1(h)) => self.attend(h); h = self.norm1(h)",
+     "return h + self.mlp(self.norm2(h)) => return self.norm2(h + self.mlp(h))"): "You normalize h after adding. "
+    "Normalize what goes into each part instead: attend(norm1(h)), mlp(norm2(h)).",
+    "norm2 => norm1": "You use norm1 twice. The MLP has its own norm: norm2.",
+})  # fmt: skip
 
 
-@block_forward.mistake(
-    "You call attention, attention, MLP, which is one call too many. A block has two parts, and calls each one once."
-)
-def _(self, h):
-    h = h + self.attend(self.norm1(h))
-    h = h + self.attend(self.norm2(h))
-    return h + self.mlp(self.norm2(h))
-
-
-@block_forward.mistake("Attention is gone, so no position sees any other. Call attention first, then the MLP.")
-def _(self, h):
-    return h + self.mlp(self.norm2(h))
-
-
-@block_forward.mistake("Now the MLP is called twice, and attention never. Call attention first, then the MLP.")
-def _(self, h):
-    h = h + self.mlp(self.norm1(h))
-    return h + self.mlp(self.norm2(h))
-
-
-@block_forward.mistake("You fixed the wrong line. Attention comes first, with norm1; the MLP comes second, with norm2.")
-def _(self, h):
-    h = h + self.mlp(self.norm1(h))
-    return h + self.attend(self.norm2(h))
-
-
-@block_forward.mistake("The result of the MLP replaces h. Add it to h.")
-def _(self, h):
-    h = h + self.attend(self.norm1(h))
-    return self.mlp(self.norm2(h))
-
-
-@block_forward.mistake("The result of attention replaces h. Add it to h.")
-def _(self, h):
-    h = self.attend(self.norm1(h))
-    return h + self.mlp(self.norm2(h))
-
-
-@block_forward.mistake("You add nothing to h any more. Each part adds its result: h + ...")
-def _(self, h):
-    return self.mlp(self.norm2(self.attend(self.norm1(h))))
-
-
-@block_forward.mistake("Both parts see the same h. The MLP should see the h to which attention has been added.")
-def _(self, h):
-    return h + self.attend(self.norm1(h)) + self.mlp(self.norm2(h))
-
-
-@block_forward.mistake("The MLP sees h without its norm: apply norm2 first.")
-def _(self, h):
-    h = h + self.attend(self.norm1(h))
-    return h + self.mlp(h)
-
-
-@block_forward.mistake("You use norm1 twice. The MLP has its own norm: norm2.")
-def _(self, h):
-    h = h + self.attend(self.norm1(h))
-    return h + self.mlp(self.norm1(h))
-
-
-TEXTS = 6000  # per batch, enough to compare frequencies
+TEXTS = 3000  # per batch, in each of 2 calls, enough to compare frequencies
 
 
 @exercise(
     "every number of masks is equally frequent, so the network sees all kinds of texts.",
-    tolerance=binomial_tolerance(TEXTS // 2 - 500),
+    tolerance=binomial_tolerance(TEXTS - 500),
     measured="fraction of texts with 0, 1, 2 ... masks; of masks at each position; of masks for t < 1/2 and t > 1/2",
+    repeats=2,
 )
 def noised(x0, mask, generator):
     t = 1 - torch.rand((len(x0), 1), generator=generator)
@@ -1210,26 +640,50 @@ def _(rng):
 
 @noised.measure
 def _(result, x0, mask, generator):
-    if not isinstance(result, list | tuple) or len(result) != 2:
-        raise ValueError(f"A pair (x, t) was expected, but you returned {describe(result)}.")
-    (x, t), (B, L) = map(tensor, result), x0.shape
-    if x.shape != (B, L) or x.is_floating_point():
-        raise ValueError(f"x should be ids of shape {(B, L)}, but you returned {describe(result[0])}.")
-    if t.shape == (B, L):
-        raise ValueError(
-            f"There is still a time for each character: your t has shape {(B, L)}. A text has one time, shared by all "
-            "its characters: t has shape (B, 1)."
-        )
-    if t.shape != (B, 1):
-        raise ValueError(f"t should have shape (B, 1), so that it broadcasts with x (B, L); yours is {tuple(t.shape)}.")
-    if len(t.unique()) == 1:
-        raise ValueError("All texts of the batch have the same time. Draw a time for each text.")
-    hit = x == mask
-    if ((x != x0) & ~hit).any():
-        raise ValueError("Some characters of x are neither a mask nor the character of x0.")
-    count = torch.bincount(hit.sum(-1), minlength=L + 1) / B
-    early, late = hit[t[:, 0] < 0.5].double().mean(), hit[t[:, 0] >= 0.5].double().mean()
-    return [count, hit.double().mean(0), early, late]
+    calls, (B, L) = [], x0.shape
+    for pair in result:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise ValueError(f"A pair (x, t) was expected, but you returned {describe(pair)}.")
+        x, t = map(tensor, pair)
+        if x.shape != (B, L) or x.dtype != torch.int64:
+            raise ValueError(f"x should be ids of shape {(B, L)}, but you returned {describe(pair[0])}.")
+        if t.shape == (B, L):
+            raise ValueError(
+                f"There is still a time for each character: your t has shape {(B, L)}. A text has one time, shared by "
+                "all its characters: t has shape (B, 1)."
+            )
+        if t.shape != (B, 1):
+            raise ValueError(f"t should have shape (B, 1), so that it fits beside x (B, L); yours is {tuple(t.shape)}.")
+        if len(t.unique()) == 1:
+            raise ValueError("All texts of the batch have the same time. Draw a time for each text.")
+        if ((x != x0) & (x != mask)).any():
+            raise ValueError("Some characters of x are neither a mask nor the character of x0.")
+        calls.append((x == mask, t.double()))
+    hit, t = map(torch.cat, zip(*calls))
+    if abs(t.mean() - 0.5) > 0.03:
+        raise ValueError(f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
+    count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
+    early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
+    found = [count, hit.double().mean(0), early, late]
+    if not difference(found, noised._parts["exact"](x0, mask, generator), noised.tolerance):
+        _check_coins(hit, t, B)
+    return found
+
+
+def _check_coins(hit: Tensor, t: Tensor, B: int) -> None:
+    """ValueError if the times or the coins of two calls (2 B, L) are not random or not independent."""
+    if torch.equal(t[:B], t[B:]):
+        raise ValueError("Two calls gave the same times. Draw them from the generator you get: `generator=generator`.")
+    if len(t.unique()) < B:
+        raise ValueError("Many texts have the same time. Draw a time of its own for each text, evenly from (0, 1].")
+    z = ((hit.double() - t) / (t * (1 - t)).sqrt()).where((t > 0.05) & (t < 0.95), 0.0)  # mean 0, variance 1
+    for lag, problem in [(B, AGAIN), *((lag, SHARED) for lag in (1, 2, 3, B // 2, B - 1))]:
+        products = z[lag:] * z[:-lag]
+        if products.sum().abs() > 7 * products.square().sum().sqrt():
+            raise ValueError(problem)
+    products = z[:, 1:] * z[:, :-1]
+    if products.sum().abs() > 7 * products.square().sum().sqrt():
+        raise ValueError(f"Whether a character is masked depends on the character before it. {EACH}")
 
 
 @noised.exact
@@ -1238,65 +692,25 @@ def _(x0, mask, generator):
     return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
 
 
-def _hit(x0, mask, generator, hit):
-    """x and t, with the characters masked where hit(t (B, 1), u (B, L)) is True."""
-    t, u = torch.rand((len(x0), 1), generator=generator), torch.rand(x0.shape, generator=generator)
-    return torch.where(hit(t, u), mask, x0), t
-
-
-_TIME_PER_CHARACTER = (
+ONE_TIME = (
     "The masks are still drawn with a time for each character, so about half of each text is masked, and rarely all "
     "or none of it. Your t has one number for each text now; use it for the masks too."
 )
-
-
-@noised.mistake(_TIME_PER_CHARACTER)
-def _(x0, mask, generator):
-    t = torch.rand(x0.shape, generator=generator)
-    return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t.mean(-1, keepdim=True)
-
-
-@noised.mistake(_TIME_PER_CHARACTER)
-def _(x0, mask, generator):
-    t = torch.rand(x0.shape, generator=generator)
-    return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t[:, :1]
-
-
-@noised.mistake("You mask half of each text at any time. At time t, mask a character with probability t.")
-def _(x0, mask, generator):
-    return _hit(x0, mask, generator, lambda t, u: u < 0.5)
-
-
-@noised.mistake(
-    "You mask a text as a whole or not at all, because you draw one random number for each text. Draw one time for "
-    "each text, but one random number for each character."
-)
-def _(x0, mask, generator):
-    return _hit(x0, mask, generator, lambda t, u: (u[:, :1] < t).expand_as(x0))
-
-
-@noised.mistake("You mask with probability 1 - t. At time t, mask a character with probability t.")
-def _(x0, mask, generator):
-    return _hit(x0, mask, generator, lambda t, u: u >= t)
-
-
-@noised.mistake("The masks are right, but you return a different t. Return the times that the masks were drawn with.")
-def _(x0, mask, generator):
-    x, _ = noised._reference(x0, mask, generator)
-    return x, torch.rand((len(x0), 1), generator=generator)
-
-
-@noised.mistake(
-    "The masks are always at the beginning of a text. Choose them at random, independently for each character."
-)
-def _(x0, mask, generator):
-    L = x0.shape[1]
-    return _hit(x0, mask, generator, lambda t, u: torch.arange(L) < t * L)
-
-
-@noised.mistake(
-    "Your text at time t always has t L masks, rounded. Choose them at random, independently for each character."
-)
-def _(x0, mask, generator):
-    L = x0.shape[1]
-    return _hit(x0, mask, generator, lambda t, u: u.argsort(-1).argsort(-1) < (t * L).round())
+CHOOSE = "Choose them at random, independently for each character."
+COUNTED = f"Your text at time t always has the same number of masks. {CHOOSE}"
+noised.mistakes({
+    ("(len(x0), 1) => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
+    ("(len(x0), 1) => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
+    "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
+    "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all, because you draw one random "
+    "number for each text. Draw one time for each text, but one random number for each character.",
+    "< t => > t": "You mask with probability 1 - t. At time t, mask a character with probability t.",
+    "x0), t => x0), torch.rand((len(x0), 1), generator=generator)": "The masks are right, but you return a different "
+    "t. Return the times that the masks were drawn with.",
+    "torch.rand(x0.shape, generator=generator) => torch.arange(x0.shape[1]) / x0.shape[1]": "The masks are always at "
+    f"the beginning of a text. {CHOOSE}",
+    "torch.rand(x0.shape, generator=generator) < t => "
+    "torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1]).round()": COUNTED,
+    "torch.rand(x0.shape, generator=generator) < t => "
+    "torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
+})  # fmt: skip
