@@ -424,7 +424,7 @@ def init_with(network, fill):
         last.weight.data.zero_()
 
 
-@wrong("initialize", "from a normal distribution")
+@wrong("initialize", "each is constant")
 def init_with_one_constant(network):
     init_with(network, lambda w, std: w.fill_(std))
 

@@ -46,6 +46,8 @@ score_entropy.mistakes({
     "s - r * s => s + r * s": "Check the signs: in s - r log s the logarithm is subtracted.",
     ("s.log() => s.log2()", "torch.xlogy(r, r) => torch.xlogy(r, r.log2().exp())"): "You use the logarithm to base 2. "
     "Here log is the natural logarithm: torch.log.",
+    "torch.xlogy(r, r) - r => torch.xlogy(r, r) + r": "Check the signs: in r (log r - 1) the r is subtracted.",
+    "torch.xlogy(r, r / s)": "This is r log(r / s). The terms s - r are missing, so no guess is too large.",
     "(s - r) ** 2": "This is the squared error. It allows negative ratios, and only large ratios count.",
     "-r * s.log()": "This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.",
     "result.sum()": "You sum over everything. The exercise asks for the cost of each guess, in the shape of s.",
@@ -75,6 +77,7 @@ score_entropy_gradient.mistakes({
     "respect to log s.",
     "2 * log_s.exp() * result": "This is the derivative of the squared error with respect to log s, 2 s (s - r). "
     "Differentiate the score entropy.",
+    "log_s.exp() * result": "You multiply by s once too often: s (1 - r/s) is s - r.",
     "result / log_s.exp() ** 2": "You divide by the inner derivative. Multiply by it: ds / d log s = s.",
     "log_s.exp()": "The term -r log s has a derivative, too: subtract r.",
     "result.sum()": "You sum over everything. The exercise asks for one derivative for each log s.",
@@ -122,6 +125,9 @@ absorbing_score.mistakes({
     "torch.expm1(sigma) => -torch.expm1(-sigma)": "You divide by 1 - e^-sigma, the probability of a mask. The key is "
     "e^-sigma / (1 - e^-sigma) = 1 / (e^sigma - 1).",
     "expm1 => exp": "You divide by e^sigma. The key is e^-sigma / (1 - e^-sigma), so divide by e^sigma - 1.",
+    "torch.expm1(sigma) => sigma": "You divide by sigma, which is right for little noise only. Divide by e^sigma - 1.",
+    "[ratio, torch.ones_like(ratio[..., :1])] => [torch.ones_like(ratio[..., :1]), ratio]": "Your mask is the first "
+    "state. It is the last one, N.",
     "posterior / => posterior *": "You multiply by e^sigma - 1. Divide by it: your ratio is upside down.",
     "/ torch.expm1(sigma)[:, None, None] =>": "These are the probabilities p(x0 = y | x). The ratio also depends on "
     "sigma: divide by e^sigma - 1.",
@@ -371,6 +377,10 @@ weighted_loss.mistakes({
     "process.schedule.rate(t) * =>": "The factor sigma'(t) of the weight is missing: process.schedule.rate(t).",
     "1 - torch.exp(-sigma) => torch.exp(-sigma)": "You weight with e^-sigma, the fraction of characters not hit. The "
     "fraction hit is 1 - e^-sigma.",
+    "* (1 - torch.exp(-sigma)) => / (1 - torch.exp(-sigma))": "You divide by the fraction hit, 1 - e^-sigma. "
+    "Multiply by it.",
+    "(1 - torch.exp(-sigma)) => sigma": "You weight with sigma, the mean number of hits. The fraction hit is "
+    "1 - e^-sigma.",
     "torch.exp(-sigma) => torch.exp(sigma)": "Your weight contains e^sigma, which makes it negative. The fraction hit "
     "is 1 - e^-sigma.",
     "weight * entropy => weight.mean() * entropy": "You multiply the mean of the weights by the mean of the score "
@@ -479,6 +489,9 @@ def _(result, network):
     parts = [network.head, *(getattr(b, n) for b in network.blocks for n in ("out", "down", "qkv", "up"))]
     weights = [module.weight.detach().double() * module.in_features**0.5 for module in parts]
     size = torch.stack([w.square().mean().sqrt() for w in weights])
+    drawn = [w.flatten() / s for w, s in zip(weights, size) if w.std() > 1e-6]
+    if any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn):
+        raise ValueError("Some matrices are neither 0 nor drawn from a normal distribution with mean 0.")
     if difference(size, initialize._parts["exact"](network), initialize.tolerance):
         return size
     if not all(p.requires_grad for p in network.parameters()):
@@ -488,9 +501,8 @@ def _(result, network):
     others = [module for module in network.modules() if isinstance(module, nn.Embedding | nn.RMSNorm)]
     if any((module.weight != 1).any() for module in others):
         raise ValueError("You changed embeddings or norms. Set the weights of the nn.Linear layers only.")
-    drawn = [w.flatten() for w, s in zip(weights, size) if s > 0]
-    if any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn):
-        raise ValueError("The size of qkv and up is right. But draw each number from a normal distribution, mean 0.")
+    if len(drawn) < 2 * len(network.blocks):
+        raise ValueError("The size of qkv and up is right, but each is constant. Draw each number: nn.init.normal_.")
     alike = torch.corrcoef(torch.stack([w[:3000] for w in drawn])) - torch.eye(len(drawn))
     if alike.abs().max() > 0.2:
         raise ValueError("Several matrices got the same random numbers. Do not set the seed again for each of them.")
@@ -609,6 +621,10 @@ block_forward.mistakes({
     ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
     ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
     "attention has been added.",
+    ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the result of "
+    "attention is lost. Add it to the h to which attention has been added.",
+    ("norm1 => other", "norm2 => norm1", "other => norm2"): "You swapped the norms: attention has "
+    "norm1, the MLP has norm2.",
     "self.norm2(h) => h": "The MLP sees h without its norm: apply norm2 first.",
     "self.norm1(h) => h": "Attention sees h without its norm: apply norm1 first.",
     ("self.attend(self.norm1(h)) => self.attend(h); h = self.norm1(h)",
@@ -646,7 +662,7 @@ def _(result, x0, mask, generator):
             raise ValueError(f"A pair (x, t) was expected, but you returned {describe(pair)}.")
         x, t = map(tensor, pair)
         if x.shape != (B, L) or x.dtype != torch.int64:
-            raise ValueError(f"x should be ids of shape {(B, L)}, but you returned {describe(pair[0])}.")
+            raise ValueError(f"x should be ids (torch.int64) of shape {(B, L)}, but you returned {describe(pair[0])}.")
         if t.shape == (B, L):
             raise ValueError(
                 f"There is still a time for each character: your t has shape {(B, L)}. A text has one time, shared by "
@@ -704,6 +720,9 @@ noised.mistakes({
     "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
     "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all, because you draw one random "
     "number for each text. Draw one time for each text, but one random number for each character.",
+    "rand(x0.shape => rand(x0.shape[1:]": f"All texts share their random numbers. {EACH}",
+    "rand(x0.shape => randn(x0.shape": "You use normal random numbers, torch.randn. torch.rand gives uniform ones, so "
+    "that u < t has probability t.",
     "< t => > t": "You mask with probability 1 - t. At time t, mask a character with probability t.",
     "x0), t => x0), torch.rand((len(x0), 1), generator=generator)": "The masks are right, but you return a different "
     "t. Return the times that the masks were drawn with.",
