@@ -15,7 +15,7 @@ def rates_of_exp(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "row y and column x")
+@wrong("reverse_rates", "row y, column x of Q")
 def rates_forward(s, x, Q, speed):
     rate = torch.zeros_like(s)
     for i in range(len(x)):
@@ -33,7 +33,7 @@ def rates_with_a_diagonal(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "minus the sum of the row")
+@wrong("reverse_rates", "wrong only at the character that x has")
 def rates_add_up_to_0(s, x, Q, speed):
     rate = (speed * Q.T[x] * s).clone()
     for i in range(len(x)):
@@ -42,7 +42,7 @@ def rates_add_up_to_0(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "speed of the clock")
+@wrong("reverse_rates", "divided by speed")
 def rates_without_speed(s, x, Q, speed):
     rate = Q.T[x] * s
     rate[range(len(x)), x] = 0
@@ -84,7 +84,7 @@ def rates_of_the_first_position(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates")
+@wrong("reverse_rates", "take the logarithm")
 def rates_of_logs(s, x, Q, speed):
     rate = speed * Q.T[x] * s.log()
     rate[range(len(x)), x] = 0
@@ -103,13 +103,15 @@ def rates_in_numpy(s, x, Q, speed):
     s, x, Q = s.numpy().astype("float32"), x.numpy(), Q.numpy()
     rate = speed * Q[:, x].T * s
     rate[np.arange(len(x)), x] = 0
-    return rate
+    return torch.from_numpy(rate)
 
 
 @right("reverse_rates")
 def rates_in_lists(s, x, Q, speed):
     S = s.shape[1]
-    return [[0.0 if y == a else speed * float(Q[y, a] * row[y]) for y in range(S)] for row, a in zip(s, x)]
+    return torch.tensor(
+        [[0.0 if y == a else speed * float(Q[y, a] * row[y]) for y in range(S)] for row, a in zip(s, x)]
+    )
 
 
 # euler_step --------------------------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ def euler_one_sum(rate, x, dt):
     return p
 
 
-@wrong("euler_step")
+@wrong("euler_step", "softmax")
 def euler_softmax(rate, x, dt):
     return torch.softmax(dt * rate, dim=1)
 
@@ -205,7 +207,7 @@ def euler_in_numpy(rate, x, dt):
     total = p.sum(1)
     p = p / np.maximum(total, 1)[:, None]
     p[np.arange(len(x)), x.numpy()] = np.maximum(1 - total, 0)
-    return p.astype("float32")
+    return torch.tensor(p.astype("float32"))
 
 
 @right("euler_step")
@@ -219,7 +221,7 @@ def euler_normalized_at_the_end(rate, x, dt):
 # tweedie_step ------------------------------------------------------------------------------------------------------
 
 
-@wrong("tweedie_step", "do not add up to 1")
+@wrong("tweedie_step", "with each row divided by its sum")
 def tweedie_unnormalized(s, x, d, Q):
     less = torch.linalg.matrix_exp(-d * Q)
     again = torch.linalg.matrix_exp(d * Q)
@@ -282,13 +284,13 @@ def tweedie_negative(s, x, d, Q):
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step")
+@wrong("tweedie_step", "sum of the whole table")
 def tweedie_normalized_over_all(s, x, d, Q):
     p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[:, x].T
     return p / p.sum()
 
 
-@wrong("tweedie_step")
+@wrong("tweedie_step", "absolute values")
 def tweedie_absolute(s, x, d, Q):
     p = (s @ torch.linalg.matrix_exp(-d * Q)).abs() * torch.linalg.matrix_exp(d * Q)[:, x].T
     return p / p.sum(1, keepdim=True)
@@ -301,7 +303,7 @@ def tweedie_in_loops(s, x, d, Q):
     for i in range(len(x)):
         p = [max(0.0, sum(s[i] * less[:, y]).item()) * again[y, x[i]].item() for y in range(len(Q))]
         rows.append([v / sum(p) for v in p])
-    return rows
+    return torch.tensor(rows)
 
 
 @right("tweedie_step")
@@ -389,7 +391,7 @@ def sampler_without_generator(score, process, x, steps, generator):
     return pick(process.denoise(score(x, sigma), x, sigma), None)
 
 
-@wrong("mended_sampler")
+@wrong("mended_sampler", "replace the masks")
 def sampler_replaces_masks(score, process, x, steps, generator):
     times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
     for now, later in zip(times[:-1], times[1:]):
@@ -398,7 +400,7 @@ def sampler_replaces_masks(score, process, x, steps, generator):
     return torch.where(x == process.mask, 0, x) if process.mask is not None else x
 
 
-@wrong("mended_sampler")
+@wrong("mended_sampler", "levels of noise")
 def sampler_sees_only_the_noise(score, process, x, steps, generator):
     sigma = process.schedule.total(torch.ones(len(x), dtype=torch.float64))
     p = process.denoise(score(x, sigma), x, sigma)
@@ -428,13 +430,13 @@ def sampler_nearly_to_the_end(score, process, x, steps, generator):
         sigma = now.repeat(len(x))
         x = pick(process.tweedie(score(x, sigma), x, sigma - later), generator)
     sigma = total[-1].repeat(len(x))
-    return pick(process.denoise(score(x, sigma), x, sigma), generator).numpy()
+    return pick(process.denoise(score(x, sigma), x, sigma), generator)
 
 
 # hitting_times -----------------------------------------------------------------------------------------------------
 
 
-@wrong("hitting_times", "even grid of times")
+@wrong("hitting_times", "your runs are the same")
 def times_on_a_grid(count, n, generator):
     return torch.stack([torch.arange(n, 0, -1) / n] * count)
 
@@ -475,7 +477,7 @@ def times_upwards(count, n, generator):
     return torch.stack(times, 1)
 
 
-@wrong("hitting_times", "These are the factors")
+@wrong("hitting_times", "Multiply each factor")
 def times_not_multiplied(count, n, generator):
     return torch.stack([torch.rand(count, generator=generator) ** (1 / left) for left in range(n, 0, -1)], 1)
 
@@ -485,7 +487,7 @@ def times_sorted_upwards(count, n, generator):
     return torch.rand(count, n, generator=generator).sort(dim=1).values
 
 
-@wrong("hitting_times", "All your runs are the same")
+@wrong("hitting_times", "your runs are the same")
 def times_of_one_run(count, n, generator):
     t, row = 1.0, []
     for left in range(n, 0, -1):
@@ -518,7 +520,7 @@ def times_sorted(count, n, generator):
 @right("hitting_times")
 def times_in_numpy_and_logs(count, n, generator):
     u = torch.rand((count, n), dtype=torch.float64, generator=generator).numpy()
-    return np.exp(np.cumsum(np.log(u) / np.arange(n, 0, -1), axis=1))
+    return torch.from_numpy(np.exp(np.cumsum(np.log(u) / np.arange(n, 0, -1), axis=1)))
 
 
 # first_hitting -----------------------------------------------------------------------------------------------------
@@ -575,7 +577,7 @@ def hits_one_tensor(denoiser, L, mask, generator):
     return torch.stack(states)
 
 
-@wrong("first_hitting", "leave out the initial noise")
+@wrong("first_hitting", "the initial noise, and L steps")
 def hits_without_noise(denoiser, L, mask, generator):
     x = torch.full((L,), mask)
     states = []
@@ -644,7 +646,7 @@ def hits_in_a_random_order(denoiser, L, mask, generator):
     for i in torch.randperm(L, generator=generator):
         x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
         states.append(x.clone())
-    return states
+    return torch.stack(states)
 
 
 @right("first_hitting")
@@ -661,4 +663,100 @@ def hits_in_lists(denoiser, L, mask, generator):
             y += 1
         x[i] = y
         states.append(list(x))
-    return states
+    return torch.tensor(states)
+
+
+# Answers of other kinds ---------------------------------------------------------------------------------------------
+
+
+@wrong("mended_sampler", "levels of noise")
+def sampler_always_10_steps(score, process, x, steps, generator):
+    return sampler_nearly_to_the_end(score, process, x, 10, generator)
+
+
+@wrong("mended_sampler", "do not seed one of your own")
+def sampler_seeded_at_the_end(score, process, x, steps, generator):
+    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+    for now, later in zip(times[:-1], times[1:]):
+        sigma = process.schedule.total(now).expand(len(x))
+        x = pick(process.tweedie(score(x, sigma), x, sigma - process.schedule.total(later)), generator)
+    sigma = process.schedule.total(later).expand(len(x))
+    return pick(process.denoise(score(x, sigma), x, sigma), torch.Generator().manual_seed(7))
+
+
+@wrong("hitting_times", "Two different generators")
+def times_of_own_dice(count, n, generator):
+    return times_sorted(count, n, torch.Generator().manual_seed(2))
+
+
+@wrong("hitting_times", "Multiply each factor")
+def times_unsorted(count, n, generator):
+    return torch.rand(count, n, generator=generator)
+
+
+@wrong("hitting_times", "first time is 1")
+def times_from_1(count, n, generator):
+    return torch.cat([torch.ones(count, 1), times_sorted(count, n, generator)[:, : n - 1]], 1)
+
+
+@wrong("hitting_times", "your runs are the same")
+def times_for_pairs(count, n, generator):
+    return times_sorted(count // 2, n, generator).repeat(2, 1)
+
+
+@wrong("first_hitting", "choose the position at random")
+def hits_the_surest_first(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for _ in range(L):
+        p = denoiser(x)
+        i = p.amax(-1).where(x == mask, 0).argmax()
+        x[i] = torch.multinomial(p[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "choose the position at random")
+def hits_around_in_a_circle(denoiser, L, mask, generator):
+    x, start = torch.full((L,), mask), int(torch.randint(L, (), generator=generator))
+    states = [x.clone()]
+    for k in range(L):
+        i = (start + k) % L
+        x[i] = torch.multinomial(denoiser(x)[i], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "from row i - 1")
+def hits_row_above(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(denoiser(x)[i - 1], 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("first_hitting", "pure noise")
+def hits_in_reverse(denoiser, L, mask, generator):
+    return hits_in_a_random_order(denoiser, L, mask, generator).flip(0)
+
+
+@wrong("first_hitting", "do not seed one of your own")
+def hits_of_own_dice(denoiser, L, mask, generator):
+    return hits_in_a_random_order(denoiser, L, mask, torch.Generator().manual_seed(0))
+
+
+@wrong("first_hitting", "Return a tensor")
+def hits_in_a_list(denoiser, L, mask, generator):
+    return hits_in_a_random_order(denoiser, L, mask, generator).tolist()
+
+
+@wrong("reverse_rates", "Return a tensor")
+def rates_in_a_list(s, x, Q, speed):
+    return rates_in_lists(s, x, Q, speed).tolist()
+
+
+@wrong("euler_step", "Return a tensor")
+def euler_in_an_array(rate, x, dt):
+    return euler_in_numpy(rate, x, dt).numpy()

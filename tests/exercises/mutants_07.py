@@ -111,7 +111,7 @@ def prompt_states_only(prompt, length, characters):
     return torch.tensor([characters.index(c) if c != "_" else len(characters) for c in prompt])
 
 
-@wrong("read_prompt")
+@wrong("read_prompt", "with spaces")
 def prompt_padded_with_spaces(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -126,7 +126,7 @@ def prompt_in_lists(prompt, length, characters):
         raise ValueError("too long, or unknown")
     states = (characters + "_").index
     x = [states(c) for c in prompt] + [len(characters)] * (length - len(prompt))
-    return x, [state == len(characters) for state in x]
+    return torch.tensor(x), torch.tensor([state == len(characters) for state in x])
 
 
 @right("read_prompt")
@@ -137,7 +137,7 @@ def prompt_in_numpy(prompt, length, characters):
     for i, c in enumerate(prompt):
         if c != "_":
             x[i] = characters.index(c)
-    return x, x == len(characters)
+    return torch.from_numpy(x), torch.from_numpy(x == len(characters))
 
 
 # project -----------------------------------------------------------------------------------------------------------
@@ -191,14 +191,14 @@ def project_truth_values(x, prompt, free):
     return x.bool() & free | prompt.bool() & ~free
 
 
-@wrong("project")
+@wrong("project", "You add the prompt")
 def project_adds(x, prompt, free):
     return x + prompt * ~free
 
 
 @right("project")
 def project_in_loops(x, prompt, free):
-    return [[int(text[i] if free[i] else prompt[i]) for i in range(len(free))] for text in x]
+    return torch.tensor([[int(text[i] if free[i] else prompt[i]) for i in range(len(free))] for text in x])
 
 
 @right("project")
@@ -233,7 +233,7 @@ def one_gap_ratios(log_score, i):
     return torch.exp(log_score[i])[:-1]
 
 
-@wrong("exact_conditional", "log-probabilities")
+@wrong("exact_conditional", "logarithm of the right one")
 def one_gap_in_logs(log_score, i):
     row = log_score[i, :-1]
     return row - torch.logsumexp(row, 0)
@@ -262,12 +262,12 @@ def one_gap_of_a_column(log_score, i):
     return log_score[:, i].softmax(0)
 
 
-@wrong("exact_conditional")
+@wrong("exact_conditional", "exp() twice")
 def one_gap_twice(log_score, i):
     return log_score[i, :-1].exp().softmax(0)
 
 
-@wrong("exact_conditional")
+@wrong("exact_conditional", "row before")
 def one_gap_previous_row(log_score, i):
     return log_score[i - 1, :-1].softmax(0)
 
@@ -275,14 +275,14 @@ def one_gap_previous_row(log_score, i):
 @right("exact_conditional")
 def one_gap_in_numpy(log_score, i):
     s = np.exp(log_score.numpy()[i, :-1])
-    return (s / s.sum()).astype("float32")
+    return torch.tensor((s / s.sum()).astype("float32"))
 
 
 @right("exact_conditional")
 def one_gap_in_lists(log_score, i):
     row = log_score.tolist()[i][:-1]
     s = [math.exp(v) for v in row]
-    return [v / sum(s) for v in s]
+    return torch.tensor([v / sum(s) for v in s])
 
 
 # fill_probability --------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ def fill_adds(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "logarithm of the right result")
+@wrong("fill_probability", "logarithm of the right one")
 def fill_in_logs(denoiser, x, goal, mask):
     x, total = x.clone(), torch.zeros((), dtype=torch.float64)
     for i in range(len(x)):
@@ -357,7 +357,7 @@ def fill_greedy(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "skip these positions")
+@wrong("fill_probability", "out of bounds")
 def fill_asks_for_masks(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in (x == mask).nonzero().flatten():
@@ -366,7 +366,7 @@ def fill_asks_for_masks(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "skip these positions")
+@wrong("fill_probability", "out of bounds")
 def fill_wherever_they_differ(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in range(len(x)):
@@ -540,7 +540,7 @@ def slide_window_only(text, keep, length, mask):
     return x
 
 
-@wrong("slide")
+@wrong("slide", "reverse order")
 def slide_backwards(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
@@ -553,11 +553,68 @@ def slide_backwards(text, keep, length, mask):
 def slide_in_lists(text, keep, length, mask):
     kept = text.tolist()[max(len(text) - keep, 0) :]
     new = length - len(kept)
-    return kept + [mask] * new, [False] * len(kept) + [True] * new
+    return torch.tensor(kept + [mask] * new), torch.tensor([False] * len(kept) + [True] * new)
 
 
 @right("slide")
 def slide_by_padding(text, keep, length, mask):
     kept = text[-keep:] if keep else text[:0]
     x = torch.nn.functional.pad(kept, (0, length - len(kept)), value=mask)
-    return x.numpy(), np.arange(length) >= len(kept)
+    return x, torch.from_numpy(np.arange(length) >= len(kept))
+
+
+# Answers of other kinds ---------------------------------------------------------------------------------------------
+
+
+@wrong("read_prompt", "booleans")
+def prompt_free_as_integers(prompt, length, characters):
+    x, free = prompt_in_lists(prompt, length, characters)
+    return x, free.long()
+
+
+@wrong("read_prompt", "Return a tensor")
+def prompt_as_lists(prompt, length, characters):
+    x, free = prompt_in_lists(prompt, length, characters)
+    return x.tolist(), free.tolist()
+
+
+@wrong("read_prompt", "remove spaces")
+def prompt_stripped(prompt, length, characters):
+    return prompt_in_lists(prompt.strip(), length, characters)
+
+
+@wrong("read_prompt", "sort the alphabet")
+def prompt_of_sorted_characters(prompt, length, characters):
+    return prompt_in_lists(prompt, length, "".join(sorted(characters)))
+
+
+@wrong("read_prompt", "upper-case letters")
+def prompt_in_lower_case(prompt, length, characters):
+    return prompt_in_lists(prompt.lower(), length, characters)
+
+
+@wrong("exact_conditional", "Return a tensor")
+def one_gap_as_a_list(log_score, i):
+    return one_gap_in_lists(log_score, i).tolist()
+
+
+@wrong("fill_probability", "that x shows already")
+def fill_all_positions(denoiser, x, goal, mask):
+    x, total = x.clone(), 1.0
+    for i in range(len(x)):
+        if goal[i] != mask:
+            total *= denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return total
+
+
+@wrong("fill_probability", "show the denoiser the goal")
+def fill_after_the_fact(denoiser, x, goal, mask):
+    gaps = ((x == mask) & (goal != mask)).nonzero().flatten()
+    return denoiser(torch.where(x == mask, goal, x))[gaps, goal[gaps]].prod()
+
+
+@wrong("slide", "booleans")
+def slide_free_as_integers(text, keep, length, mask):
+    x, free = slide_by_padding(text, keep, length, mask)
+    return x, free.int()

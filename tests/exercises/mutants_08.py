@@ -24,18 +24,18 @@ def bound_by_the_share(entropy, share):
     return (entropy.sum(2) / share).mean(1)
 
 
-@wrong("bound_per_text", "weight with sigma itself")
+@wrong("bound_per_text", "weight with sigma")
 def bound_with_sigma(entropy, share):
     sigma = -torch.log1p(-share)
     return (sigma * entropy.sum(2)).mean(1)
 
 
-@wrong("bound_per_text", "average over characters")
+@wrong("bound_per_text", "divided by the size of entropy along axis 2")
 def bound_per_character(entropy, share):
     return (entropy / (1 - share)[:, :, None]).mean((1, 2))
 
 
-@wrong("bound_per_text", "sum over the noise levels")
+@wrong("bound_per_text", "times the size of entropy along axis 1")
 def bound_grows(entropy, share):
     return (entropy / (1 - share)[:, :, None]).sum((1, 2))
 
@@ -55,12 +55,12 @@ def bound_per_level(entropy, share):
     return entropy.sum(2) / (1 - share)
 
 
-@wrong("bound_per_text")
+@wrong("bound_per_text", "first noise level only")
 def bound_of_the_first(entropy, share):
     return entropy[:, 0].sum(1) / (1 - share[:, 0])
 
 
-@wrong("bound_per_text")
+@wrong("bound_per_text", "trapezoidal rule")
 def bound_by_the_trapezoid(entropy, share):
     return torch.trapezoid(entropy.sum(2) / (1 - share), share, dim=1)
 
@@ -70,13 +70,13 @@ def bound_in_loops(entropy, share):
     bounds = []
     for text, levels in zip(entropy.tolist(), share.tolist()):
         bounds.append(sum(sum(costs) / (1 - m) for costs, m in zip(text, levels)) / len(levels))
-    return bounds
+    return torch.tensor(bounds)
 
 
 @right("bound_per_text")
 def bound_with_exp_sigma(entropy, share):
     sigma = -np.log1p(-share.numpy())
-    return np.einsum("mkl,mk->m", entropy.numpy(), np.exp(sigma)) / share.shape[1]
+    return torch.from_numpy(np.einsum("mkl,mk->m", entropy.numpy(), np.exp(sigma)) / share.shape[1])
 
 
 @wrong("bits_and_perplexity", "swapped bits and perplexity")
@@ -132,7 +132,7 @@ def units_of_each(nats, length):
     return h / math.log(2), h.exp()
 
 
-@wrong("bits_and_perplexity")
+@wrong("bits_and_perplexity", "perplexity of a text by its length")
 def units_with_length_after(nats, length):
     return nats.mean() / math.log(2) / length, nats.mean().exp() / length
 
@@ -176,7 +176,7 @@ def gap_divided_by_m(a, b):
     return (a - b).mean(), (a - b).std() / len(a)
 
 
-@wrong("paired_gap", "square of the standard error")
+@wrong("paired_gap", "Result 2: Your result is the square of the right one")
 def gap_of_variances(a, b):
     return (a - b).mean(), (a - b).var() / len(a)
 
@@ -187,7 +187,7 @@ def gap_in_plain_numpy(a, b):
     return d.mean(), d.std() / np.sqrt(len(d))
 
 
-@wrong("paired_gap", "sign is flipped")
+@wrong("paired_gap", "a and b exchanged")
 def gap_backwards(a, b):
     d = b - a
     return d.mean(), d.std() / math.sqrt(len(d))
@@ -205,12 +205,12 @@ def gap_swapped(a, b):
     return d.std() / math.sqrt(len(d)), d.mean()
 
 
-@wrong("paired_gap", "only the gap")
+@wrong("paired_gap", "2 results were expected")
 def gap_without_error(a, b):
     return (a - b).mean()
 
 
-@wrong("paired_gap")
+@wrong("paired_gap", "median")
 def gap_of_medians(a, b):
     d = a - b
     return d.median(), d.std() / math.sqrt(len(d))
@@ -261,13 +261,13 @@ def gpt_rolled_the_wrong_way(predict, x0, start):
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "sign is flipped")
+@wrong("autoregressive_loss", "sign flipped")
 def gpt_negated(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "sum over the characters")
+@wrong("autoregressive_loss", "times the size of x0 along axis 1")
 def gpt_per_text(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -predict(seen).gather(-1, x0[..., None]).sum() / len(x0)
@@ -297,7 +297,7 @@ def gpt_of_all_letters(predict, x0, start):
     return -predict(seen).mean()
 
 
-@wrong("autoregressive_loss")
+@wrong("autoregressive_loss", "The loss is -log p")
 def gpt_with_softmax_forgotten(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -predict(seen).exp().gather(-1, x0[..., None]).mean()
@@ -359,7 +359,7 @@ def share_of_letters(x, first, second):
     return p, math.sqrt(p * (1 - p) / len(rows))
 
 
-@wrong("agreeing_share", "do not agree")
+@wrong("agreeing_share", "1 minus the right one")
 def share_that_differs(x, first, second):
     p = (x[:, first] != x[:, second]).any(1).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
@@ -372,7 +372,7 @@ def share_is_a_count(x, first, second):
     return same.sum(), (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "did not take the square root")
+@wrong("agreeing_share", "Result 2: Your result is the square of the right one")
 def share_with_variance(x, first, second):
     p = (x[:, first] == x[:, second]).all(1).double().mean()
     return p, p * (1 - p) / len(x)
@@ -390,7 +390,7 @@ def share_divided_by_b(x, first, second):
     return p, (p * (1 - p)).sqrt() / len(x)
 
 
-@wrong("agreeing_share", "only the fraction")
+@wrong("agreeing_share", "2 results were expected")
 def share_without_error(x, first, second):
     return (x[:, first] == x[:, second]).all(1).double().mean()
 
@@ -401,7 +401,7 @@ def share_of_rows(x, first, second):
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share")
+@wrong("agreeing_share", "divides by B - 1")
 def share_by_the_sample(x, first, second):
     same = (x[:, first] == x[:, second]).all(1).double()
     return same.mean(), same.std() / math.sqrt(len(same))
@@ -421,3 +421,38 @@ def share_in_loops(x, first, second):
 def share_in_numpy(x, first, second):
     same = np.all(x.numpy()[:, first] == x.numpy()[:, second], axis=1)
     return np.array([same.mean(), same.std() / np.sqrt(len(same))])
+
+
+# Answers of other kinds ---------------------------------------------------------------------------------------------
+
+
+@wrong("paired_gap", "drop the sign")
+def gap_of_the_mean_without_sign(a, b):
+    d = a - b
+    return d.mean().abs(), d.std() / math.sqrt(len(d))
+
+
+@wrong("bound_per_text", "Return a tensor")
+def bound_as_a_list(entropy, share):
+    return bound_in_loops(entropy, share).tolist()
+
+
+@wrong("autoregressive_loss", "wrong only in the last number")
+def gpt_that_learns_only_the_start(predict, x0, start):
+    seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
+    log_p = predict(seen)
+    log_p = torch.cat([log_p[:, :1], log_p[:, 1:].detach()], dim=1)
+    return -log_p.gather(-1, x0[..., None]).mean()
+
+
+@wrong("bits_and_perplexity", "sum over the texts")
+def units_of_a_sum(nats, length):
+    h = nats.sum() / length
+    return h / math.log(2), h.exp()
+
+
+@wrong("agreeing_share")
+def share_of_sets(x, first, second):
+    same = torch.tensor([set(row[first].tolist()) == set(row[second].tolist()) for row in x]).double()
+    p = same.mean()
+    return p, (p * (1 - p) / len(x)).sqrt()
