@@ -100,6 +100,7 @@ paired_gap.mistakes({
     "d.std() => (a.std() - b.std()).abs()": f"You subtract one ± from the other. {PAIRED}",
     "/ len(d) ** 0.5 =>": "Your ± is the standard deviation, the spread of single texts. The mean of M texts is more "
     "precise by a factor of √M: divide by √M.",
+    "len(d) ** 0.5 => (len(d) - 1) ** 0.5": "You divide by √(M - 1). The M - 1 is inside std() already: divide by √M.",
     "** 0.5 =>": "You divide the standard deviation by M. The standard error only falls with the square root: √M.",
     "d.std() => d.std(correction=0)": "Your standard deviation divides by M. The mean is estimated from the same "
     "texts, so divide by M - 1, as .std() of a tensor does.",
@@ -161,6 +162,7 @@ autoregressive_loss.mistakes({
     ".mean() => .sum()": "You sum over everything. The loss is a mean over texts and characters.",
     ".mean() => .squeeze(-1).mean(-1)": "You return one loss for each text. The optimizer needs one number: the mean.",
     ".mean() => .exp().mean().log()": "You take the logarithm of a mean. Take -log p of each character, then the mean.",
+    "result.exp()": "This is the perplexity. The loss is the mean of -log p, without exp().",
     ".gather(-1, x0[..., None]) =>": "You average over the whole alphabet. Only log p of the true character counts.",
     "predict(seen) => predict(seen).exp()": "You average -p. The loss is -log p: take no exp() of what predict gives.",
 })  # fmt: skip
@@ -192,6 +194,7 @@ agreeing_share.mistakes({
     "x[:, first] == x[:, second] => x[:, first].sort(-1)[0] == x[:, second].sort(-1)[0]": "You compare which "
     "characters occur. Their order matters too: compare position by position, without sorting.",
     "result[0] * len(x), result[1]": "You return the number of texts that agree. Divide it by the number of texts.",
+    "* (1 - p) =>": "Your ± lacks the factor 1 - p: √(p (1 - p) / B).",
     "/ len(x) =>": "Your ± is that of a single text, √(p (1 - p)). A fraction of B texts is more precise: divide by "
     "√B.",
     "result[0], result[1] / len(x) ** 0.5": "Your ± divides by B instead of √B: √(p (1 - p) / B).",

@@ -5,30 +5,17 @@ import math
 import torch
 from torch import Tensor
 
+from tinysedd.checks import scores
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise, tensor
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform, sample_categorical
 
-SIZES = [(2, 1), (3, 2), (2, 3), (4, 2), (3, 3)]  # N characters, L positions
 
-
-def _table(rng: torch.Generator, N: int, L: int) -> Tensor:
-    """A random pmf over texts of L characters from an alphabet of N, with no probability equal to 0."""
-    p = torch.rand((N,) * L, dtype=torch.float64, generator=rng) + 0.05
-    return p / p.sum()
-
-
-def _ratios(p: Tensor, x: Tensor) -> Tensor:
-    """p(x with x_i := y) / p(x) (L, S) from a table p (S,)*L."""
-    rows = [p.movedim(i, -1)[tuple(x[j] for j in range(len(x)) if j != i)] for i in range(len(x))]
-    return torch.stack(rows) / p[tuple(x)]
-
-
-def _noised(p: Tensor, process: Process, sigma: float) -> Tensor:
-    """The table of p_sigma (S,)*L for a table p (N,)*L."""
+def _ratios(p: Tensor, process: Process, sigma: float, x: Tensor) -> Tensor:
+    """p_sigma(x with x_i := y) / p_sigma(x) (L, S), for a table p (N,)*L of texts without noise."""
     for _ in range(p.ndim):
         p = p.movedim(0, -1) @ process.transition(sigma)[: p.shape[0]]  # replaces the first axis, puts it last
-    return p
+    return scores.concrete_score._reference(p, x)
 
 
 class _Exact:
@@ -113,12 +100,12 @@ def reverse_rates(s, x, Q, speed):
 
 @reverse_rates.cases
 def _(rng):
-    for N, L in SIZES:
+    for N, L in scores.SIZES:
         for process in (Absorbing(N), Uniform(N)):
             x = torch.randint(process.num_states, (L,), generator=rng)
             x[0] = process.num_states - 1  # at least one mask
             speed = 0.3 + 5 * torch.rand((), generator=rng).item()
-            yield _ratios(_noised(_table(rng, N, L), process, 0.8), x), x, process.rate_matrix(), speed
+            yield _ratios(scores._table(rng, N, L), process, 0.8, x), x, process.rate_matrix(), speed
     s = 3 * torch.rand(4, 7, dtype=torch.float64, generator=rng)
     yield s, torch.randint(7, (4,), generator=rng), Absorbing(6).rate_matrix(), 999.0
 
@@ -147,7 +134,7 @@ def euler_step(rate, x, dt):
 
 @euler_step.cases
 def _(rng):
-    for N, L in SIZES:
+    for N, L in scores.SIZES:
         for longest in (0.1, 0.9, 4.0):  # dt times the largest sum of rates in a row
             x = torch.randint(N, (L,), generator=rng)
             rate = torch.rand(L, N, dtype=torch.float64, generator=rng) + 0.1
@@ -186,12 +173,12 @@ def tweedie_step(s, x, d, Q):
 
 @tweedie_step.cases
 def _(rng):
-    for N, L in SIZES:
+    for N, L in scores.SIZES:
         for process in (Absorbing(N), Uniform(N)):
             for sigma, d in [(0.7, 0.6), (1.6, 0.4), (0.9, 1e-3)]:
                 x = torch.randint(process.num_states, (L,), generator=rng)
                 x[0] = process.num_states - 1
-                yield _ratios(_noised(_table(rng, N, L), process, sigma), x), x, d, process.rate_matrix()
+                yield _ratios(scores._table(rng, N, L), process, sigma, x), x, d, process.rate_matrix()
     for process in (Absorbing(5), Uniform(6)):  # inexact ratios: some become negative with d less noise
         x = torch.tensor([5, 0, 5, 2])
         s = torch.rand(4, 6, dtype=torch.float64, generator=rng) ** 3 * 2
@@ -215,6 +202,11 @@ tweedie_step.mistakes({
     "each entry of Q. Use the matrix exponential, torch.linalg.matrix_exp.",
     ".clamp(min=0) =>": "Right for exact ratios. But those of a network fit no distribution exactly, so with d less "
     "noise some become negative: clamp those to 0 before you divide.",
+    ("torch.linalg.matrix_exp(-d * Q) => (torch.eye(len(Q)) - d * Q)",
+     "torch.linalg.matrix_exp(d * Q) => (torch.eye(len(Q)) + d * Q)"): "You use I + dQ, which is right for a tiny d. "
+    "Use the matrix exponential, torch.linalg.matrix_exp.",
+    "(s @ => (s.exp() @": "You take exp() of s. These are already ratios, not log-scores.",
+    "(s @ => (s.log() @": "You take the logarithm of s. The sum over z is a sum of ratios.",
     ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
 })  # fmt: skip
 
@@ -487,10 +479,11 @@ def _booleans(result, *arguments):
 
 
 read_prompt.measure(_booleans)
+SWAPPED = "You swapped the two tensors: return the states first, then `free`."
 MARKS = "Your second tensor marks what is given. It should be True where a position is free."
 read_prompt.mistakes({
     "[c == => [c !=": MARKS,
-    "result[::-1]": "You swapped the two tensors: return the states first, then `free`.",
+    "result[::-1]": SWAPPED,
     'prompt = prompt.ljust(length, "_") =>': "A prompt shorter than the text stays short. Fill it up with masks at the "
     "end, and mark those positions as free.",
     "ljust => rjust": "You pad on the left. A short prompt is the beginning of the text: pad it on the right.",
@@ -588,7 +581,7 @@ def _(rng):
     for character in (2, 0):
         yield _Denoiser(torch.tensor([0.3, 0.7]).double(), 0.9), torch.tensor([character]), torch.tensor([0]), 2
     for N, L in [(2, 2), (3, 2), (2, 3), (3, 4)]:
-        denoiser = _Denoiser(_table(rng, N, L) ** 3, 0.9)
+        denoiser = _Denoiser(scores._table(rng, N, L) ** 3, 0.9)
         goal, noise = torch.randint(N, (L,), generator=rng), torch.full((L,), N)
         first, last = torch.arange(L) == 0, torch.arange(L) == L - 1
         yield denoiser, noise, goal, N
@@ -652,6 +645,7 @@ slide.mistakes({
     (f"x[:kept] = {END} => x = torch.cat([text[-keep:], x[keep:]])", ">= kept => >= keep"): MINUS,
     (f"x[:kept] = {END} => x[: len(text[-keep:])] = text[-keep:]", ">= kept => >= len(text[-keep:])"): MINUS,
     ">= kept => < kept": MARKS,
+    "result[::-1]": SWAPPED,
     "result[0].roll(-min(keep, len(text))), result[1].flip(0)": "You put the kept characters at the end of the window. "
     "Put them at its beginning; the new ones follow.",
     "result[0][~result[1]], result[1][~result[1]]": "You return only the kept characters. The window has `length` "
