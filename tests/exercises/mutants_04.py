@@ -379,7 +379,27 @@ def letters_exclude_the_old(posterior, x, sigma):
     return s
 
 
-@wrong("uniform_score")
+@wrong("uniform_score", "have no gradient")
+def letters_detached(posterior, x, sigma):
+    return letters_one_by_one(posterior.detach(), x, sigma)
+
+
+@wrong("uniform_score", "not their gradient with respect to posterior")
+def letters_half_detached(posterior, x, sigma):
+    p = torch.where(posterior > 0.5, posterior.detach(), posterior)
+    return letters_one_by_one(p, x, sigma)
+
+
+@right("uniform_score")
+def letters_in_logs(posterior, x, sigma):
+    N, keep = posterior.shape[-1], torch.exp(-sigma)[:, None, None]
+    T = keep * torch.eye(N) + (1 - keep) / N
+    seen = T[torch.arange(len(x))[:, None], x]
+    log_terms = (posterior.log() - seen.log()).unsqueeze(-1) + T.log()[:, None]
+    return log_terms.logsumexp(-2).exp()
+
+
+@wrong("uniform_score", "key of the noised character")
 def letters_of_the_noised(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N)
@@ -691,6 +711,11 @@ def the_key_over_n(log_score, x, x0, sigma):
     return fixed_loss(lambda cost, N: cost.sum(-1), lambda sigma: 1 / torch.expm1(sigma)[:, None, None] / 3)(
         log_score, x, x0, sigma
     )
+
+
+@wrong("absorbing_score_entropy", "have no gradient")
+def a_sum_in_numpy(log_score, x, x0, sigma):
+    return torch.tensor(mask_by_mask(log_score, x, x0, sigma).detach().numpy())
 
 
 @right("absorbing_score_entropy")

@@ -369,6 +369,9 @@ class Exercise:
         original = arguments[k]
         if isinstance(original, Tensor):
             weight = arguments[k] = original.requires_grad_()
+            if (original >= 0).all() and ((original.sum(-1) - 1).abs() < 1e-6).all():  # only their logits are free
+                weight = (0.9 * original + 0.1 * original.mean(-1, keepdim=True)).detach().log().requires_grad_()
+                arguments[k] = weight.softmax(-1)
         else:
             weight = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
@@ -390,7 +393,7 @@ class Exercise:
         if not total.requires_grad:
             return ""
         (gradient,) = torch.autograd.grad(total, weight, allow_unused=True)
-        return "" if gradient is None else gradient
+        return "" if gradient is None else gradient.where(weight.isfinite(), 0.0)
 
     def _check_call(self, function: object, case: tuple) -> None:
         """Raise CheckFailed unless the function is callable with this number of arguments."""

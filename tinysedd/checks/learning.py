@@ -143,7 +143,7 @@ absorbing_score.mistakes({
 })  # fmt: skip
 
 
-@exercise("the score is the average of the keys, weighted by the probability of each character.")
+@exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
 def uniform_score(posterior, x, sigma):
     N = posterior.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -242,7 +242,7 @@ denoising_score_entropy.mistakes({
 })  # fmt: skip
 
 
-@exercise("with this loss, no score function gets below the entropy of the world.")
+@exercise("with this loss, no score function gets below the entropy of the world.", gradient="log_score")
 def absorbing_score_entropy(log_score, x, x0, sigma):
     N = log_score.shape[-1] - 1
     masked = x == N
