@@ -69,12 +69,12 @@ def strip(trajectory: Trajectory, moments: int = 3, rows: Iterable[int] | None =
 
 
 def still_png(frames: list[Frame], legend: list[tuple[str, str]], *figures: "Figure") -> bytes:
-    """Frames with matplotlib figures below them, as one PNG at normal resolution."""
-    images = [image.reduce(2) for frame in frames for image in _draw([frame], legend)]
+    """Frames, one below the other, with matplotlib figures below them, as one PNG at normal resolution."""
+    images = [image.reduce(2) for image in _draw(frames, legend, legend_on_all=False)] if frames else []
     for figure in figures:
         figure.savefig(file := io.BytesIO(), format="png", dpi=100)
         images.append(Image.open(file).convert("RGB"))
-    return _encode(_stack(images), "PNG")
+    return _encode(_stack(images).quantize(256, dither=Image.Dither.NONE), "PNG")
 
 
 def gif(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> bytes:
