@@ -59,9 +59,8 @@ def test_marks_of_an_absorbing_trajectory():
     ]
     assert [frame.fraction for frame in shown] == [0.75, 0.5, 0]
     assert [frame.time for frame in shown] == [1, 0.5, 0]
-    assert [frame.caption for frame in shown] == [
-        "step 0 / 2   0% of the gaps filled", "step 1 / 2   33% of the gaps filled", "step 2 / 2   100% of the gaps filled",
-    ]  # fmt: skip
+    filled = [0, 33, 100]
+    assert [f.caption for f in shown] == [f"step {k} / 2   {filled[k]}% of the gaps filled" for k in range(3)]
     all_given = frames(by_hand(["ab"], ["ab"], given=[True, True]))
     assert all_given[0].caption == "step 0 / 1   100% of the gaps filled"
     assert frames(by_hand(["a###"], ["a#c#"], ["abcd"]))[1].caption == "step 1 / 2   t = 0.50   50% masked"
