@@ -284,7 +284,7 @@ def curve(
         ax.grid(alpha=0.3)
         ax.set_title(title or "")
         ax.legend()
-    ends = [f"{line.get_label()} ends at {line.get_ydata()[-1]:.3g}" for line in ax.lines]
+    ends = [f"{line.get_label()} ends at {np.asarray(line.get_ydata())[-1]:.3g}" for line in ax.lines]
     return describe(fig, f"{title or y}: {', '.join(ends)}")
 
 
