@@ -109,9 +109,11 @@ def test_heatmap_wraps_a_long_text_and_numbers_its_positions():
 
 
 def test_a_notebook_shows_a_figure_with_its_alt_text_once():
+    shell = InteractiveShell.instance()
+
     def displayed(fig):
         with capture_output() as captured:
-            assert InteractiveShell.instance().display_formatter.format(fig) == ({}, {})
+            assert shell.display_formatter.format(fig) == ({}, {})
         (output,) = captured.outputs
         image, metadata = Image.open(io.BytesIO(output.data["image/png"])), output.metadata["image/png"]
         assert image.width // 2 == metadata["width"] and plt.get_fignums() == []
