@@ -35,11 +35,13 @@ def code_cells(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def has_output(source: str) -> bool:
-    """Whether a cell should have an output: it ends with a value, or it prints outside a function."""
+    """Whether a cell should have an output: it ends with a value, or it prints outside a function. (update() has none.)
+    """
     statements = [s for s in ast.parse(source).body if not isinstance(s, ast.FunctionDef | ast.ClassDef)]
     calls = [node.func for s in statements for node in ast.walk(s) if isinstance(node, ast.Call)]
+    last = ast.unparse(statements[-1]) if statements else ""
     prints = any(isinstance(f, ast.Name) and f.id in ("print", "display") for f in calls)
-    ends_with_a_value = bool(statements) and isinstance(statements[-1], ast.Expr)
+    ends_with_a_value = bool(statements) and isinstance(statements[-1], ast.Expr) and ".update(" not in last
     return prints or (ends_with_a_value and not source.rstrip().endswith(";"))
 
 
