@@ -31,7 +31,7 @@ def refresh(path: Path) -> float:
     """Run and save one notebook. Returns how many seconds its cells took."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", record_timing=False, store_widget_state=False,
+        notebook, timeout=1800, kernel_name="python3", record_timing=False, store_widget_state=False,
         coalesce_streams=True, resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     started = time.perf_counter()
