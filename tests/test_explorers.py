@@ -382,7 +382,8 @@ EXPLORERS = {
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "fables")) for n in EXPLORERS])
 def test_an_explorer_has_a_picture_even_without_a_kernel(name):
-    bundle = EXPLORERS[name]()._repr_mimebundle_()
+    bundle, metadata = EXPLORERS[name]()._repr_mimebundle_()
+    assert metadata["image/png"]["alt"]
     assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
     image = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).convert("L")
     assert 300 < image.width <= 900 and image.getextrema()[0] < 100 and image.getextrema()[1] == 255

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import refresh
 
 ROOT = Path(__file__).parent.parent
 OFFLINE = {"PYTHONPATH": str(ROOT / "tests" / "offline")}
@@ -34,11 +35,13 @@ def code_cells(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def has_output(source: str) -> bool:
-    """Whether a cell should have an output: it ends with a value, or it prints outside a function."""
+    """Whether a cell should have an output: it ends with a value, or it prints outside a function. (update() has none.)
+    """
     statements = [s for s in ast.parse(source).body if not isinstance(s, ast.FunctionDef | ast.ClassDef)]
     calls = [node.func for s in statements for node in ast.walk(s) if isinstance(node, ast.Call)]
+    last = ast.unparse(statements[-1]) if statements else ""
     prints = any(isinstance(f, ast.Name) and f.id in ("print", "display") for f in calls)
-    ends_with_a_value = bool(statements) and isinstance(statements[-1], ast.Expr)
+    ends_with_a_value = bool(statements) and isinstance(statements[-1], ast.Expr) and ".update(" not in last
     return prints or (ends_with_a_value and not source.rstrip().endswith(";"))
 
 
@@ -103,3 +106,56 @@ def test_the_first_cell_asks_the_question_and_states_the_running_time(path):
     assert "?" in first.source
     seconds = re.search(r"Run time: about (\d+) seconds", first.source)
     assert seconds and int(seconds[1]) <= 90
+
+
+# The course: notebooks 00 to 09, not the exercises or their solutions
+
+COURSE = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
+every_lesson = pytest.mark.parametrize("path", COURSE, ids=[path.stem for path in COURSE])
+
+
+@every_lesson
+def test_it_begins_with_a_map_and_ends_with_questions_and_the_way_on(path):
+    cells = read(path).cells
+    _, here, *_, questions, last = (cell.source for cell in cells if cell.cell_type == "markdown")
+    others = {p.name for p in COURSE} - {path.name} | {"glossary.md"}
+    assert set(re.findall(r"\]\(([^)#]+)", here)) >= others and "**Where we are.**" in here
+    assert questions.startswith("## Check yourself") and questions.count("<details>") == 3
+    number = COURSE.index(path)
+    if number + 1 < len(COURSE):
+        assert f"]({COURSE[number + 1].name})" in last
+    if (path.parent / "exercises" / path.name).exists():
+        assert f"](exercises/{path.name})" in last
+
+
+@every_lesson
+def test_every_link_leads_to_a_file(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert links and [link for link in links if not (path.parent / link).exists()] == []
+
+
+@every_lesson
+def test_the_answer_to_a_question_is_collapsed_and_can_be_unfolded(path):
+    cells = read(path).cells
+    collapsed = [bool(cell.metadata.get("jupyter", {}).get("outputs_hidden")) for cell in cells]
+    assert collapsed == refresh.answers(cells), "run tests/refresh.py"
+    for cell in cells:
+        if cell.cell_type == "markdown" and refresh.QUESTION in cell.source:
+            assert "<summary>Answer</summary>" in cell.source
+
+
+@every_lesson
+def test_every_picture_has_an_alt_text(path):
+    pictures = [o for cell in code_cells(path) for o in cell.outputs if "image/png" in o.get("data", {})]
+    for picture in pictures:
+        assert len(picture.metadata.get("image/png", {}).get("alt", "")) > 20, picture.data.get("text/plain")
+    assert pictures
+
+
+@every_lesson
+def test_lines_are_not_longer_than_a_page(path):
+    for cell in read(path).cells:
+        for line in cell.source.splitlines():
+            whole = line.startswith("|") or "$$" in line or line.count("](") > 3  # a table, a formula, or the map
+            assert len(line) <= (100 if cell.cell_type == "code" else 120) or whole, line

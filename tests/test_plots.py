@@ -1,5 +1,6 @@
 """Still plots: they draw what the exact tables of a world say, and they are legible."""
 
+import io
 import itertools
 import math
 from functools import cache
@@ -8,9 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from PIL import Image
 
 from tinysedd import Absorbing, Fables, Uniform, Words
 from tinysedd.corpus import Alphabet
@@ -105,17 +109,22 @@ def test_heatmap_wraps_a_long_text_and_numbers_its_positions():
 
 
 def test_a_notebook_shows_a_figure_with_its_alt_text_once():
-    from IPython.core.interactiveshell import InteractiveShell
-
     shell = InteractiveShell.instance()
+
+    def displayed(fig):
+        with capture_output() as captured:
+            assert shell.display_formatter.format(fig) == ({}, {})
+        (output,) = captured.outputs
+        image, metadata = Image.open(io.BytesIO(output.data["image/png"])), output.metadata["image/png"]
+        assert image.width // 2 == metadata["width"] and plt.get_fignums() == []
+        return output.data["text/plain"], metadata
+
     x, log_score, _ = score_of(Absorbing(26), 2, 26, 19)
-    data, metadata = shell.display_formatter.format(heatmap(log_score, x, WORDS.alphabet, title="mine"))
-    assert data["image/png"] and plt.get_fignums() == []
-    alt = metadata["image/png"]["alt"]
-    assert alt == data["text/plain"] and alt.startswith("mine: ") and "c·t" in alt and "c[" in alt
-    assert not metadata["image/png"]["unconfined"]
-    _, metadata = shell.display_formatter.format(describe(plt.figure(), "wide & empty", wide=True))
-    assert metadata["image/png"]["unconfined"] and metadata["image/png"]["alt"] == "wide & empty"
+    alt, metadata = displayed(heatmap(log_score, x, WORDS.alphabet, title="mine"))
+    assert alt == metadata["alt"] and alt.startswith("mine: ") and "c·t" in alt and "c[" in alt
+    assert not metadata["unconfined"]
+    alt, metadata = displayed(describe(plt.figure(), "wide & empty", wide=True))
+    assert metadata["unconfined"] and alt == metadata["alt"] == "wide & empty"
     InteractiveShell.clear_instance()
 
 

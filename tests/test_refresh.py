@@ -42,3 +42,17 @@ def test_a_failing_cell_leaves_the_file_unchanged(tmp_path):
     with pytest.raises(SystemExit, match="ZeroDivisionError"):
         refresh.main([str(path)])
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow  # starts a kernel
+def test_only_the_answer_to_a_question_is_collapsed(tmp_path):
+    ask, explain = (nbformat.v4.new_markdown_cell(text) for text in [f"{refresh.QUESTION} Which?", "Because."])
+    first, answer, after = (nbformat.v4.new_code_cell(f"print({i})") for i in range(3))
+    answer.metadata["jupyter"] = {"source_hidden": True}
+    after.metadata |= {"collapsed": True, "jupyter": {"outputs_hidden": True}}  # from when it was an answer
+    path = tmp_path / "a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, ask, explain, answer, after]), path)
+    refresh.main([str(path)])
+    first, _, _, answer, after = nbformat.read(path, as_version=4).cells
+    assert answer.metadata == {"collapsed": True, "jupyter": {"source_hidden": True, "outputs_hidden": True}}
+    assert first.metadata == after.metadata == {}

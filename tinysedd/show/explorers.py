@@ -46,6 +46,7 @@ Control = w.Button | DescriptionWidget
 Action = Callable[[], object]
 
 WIDE, ROW = w.Layout(width="32em"), w.Layout(display="flex", flex_flow="row wrap", align_items="center")
+PROMPT = w.Layout(width="100%", max_width="76ch")  # room for a fable, in a fixed-width font
 NOISED = FORWARD_NAMES | {CHANGED: "changed"}  # compared with the clean text, not with the previous frame
 STYLE = """<style>
 .tinysedd-show { line-height: 1.5; }
@@ -55,6 +56,7 @@ STYLE = """<style>
 .tinysedd-show text { text-anchor: middle; fill: currentColor; }
 .tinysedd-show .bars { display: grid; grid-template-columns: auto 12em auto; gap: 0.1em 0.8em; align-items: center; }
 .tinysedd-show i { display: block; height: 1em; background: #0072b2; }
+.tinysedd-prompt input { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .tinysedd-show .key { display: inline-block; width: 10em; height: 0.8em; }
 </style>"""
 
@@ -64,7 +66,8 @@ class Explorer:
 
     rows   for each row its controls, each with an action to run before the picture is redrawn, or None
     draw   returns the picture as HTML
-    still  returns the picture as a PNG, for places where no kernel is running
+    still  returns a PNG that shows several settings at once, for places where no kernel is running
+    alt    what the PNG shows, in words
     """
 
     def __init__(
@@ -72,8 +75,9 @@ class Explorer:
         rows: Sequence[Sequence[tuple[Control, Action | None]]],
         draw: Callable[[], str],
         still: Callable[[], bytes],
+        alt: str,
     ):
-        self.draw, self.still, self.busy = draw, still, False
+        self.draw, self.still, self.alt, self.busy = draw, still, alt, False
         self.picture, self.message = w.HTML(), w.HTML()
         boxes = [w.Box([control for control, _ in row], layout=ROW) for row in rows]
         self.widget = w.VBox([*boxes, self.message, self.picture])
@@ -102,10 +106,10 @@ class Explorer:
         finally:
             self.busy = False
 
-    def _repr_mimebundle_(self, **kwargs) -> dict:
+    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         text = "An interactive explorer: run this cell to use its controls."
         still = {"image/png": base64.b64encode(self.still()).decode(), "text/plain": text}
-        return (self.widget._repr_mimebundle_(**kwargs) or {}) | still
+        return (self.widget._repr_mimebundle_(**kwargs) or {}) | still, {"image/png": {"alt": self.alt}}
 
 
 def explore_neighbors(score: Score, process: Process, alphabet: Alphabet, text: str, *, sigma: float = 0.5) -> Explorer:
@@ -172,7 +176,7 @@ def explore_neighbors(score: Score, process: Process, alphabet: Alphabet, text: 
         (w.Button(description="Jump at random"), lambda: jump(lambda p: sample_categorical(p, generator))),
         (w.Button(description="Back"), back),
     ]
-    return Explorer([editing, jumping], draw, still)
+    return Explorer([editing, jumping], draw, still, f"Score map and best neighbors of “{text}”")
 
 
 def explore_noise(
@@ -191,28 +195,30 @@ def explore_noise(
     x0 = torch.stack([alphabet.encode(text) for text in texts])
     t = w.FloatSlider(0.3, min=0, max=1, step=0.01, description="Time t", layout=WIDE)
 
-    def noised(process: Process) -> Frame:
+    def noised(process: Process, t: float) -> Frame:
         # perturb makes the same random draws whatever sigma is, so one seed gives comparable texts at all times.
-        sigma = process.schedule.total(torch.tensor(t.value, dtype=torch.float64))
+        sigma = process.schedule.total(torch.tensor(t, dtype=torch.float64))
         x = process.perturb(x0, sigma.expand(len(x0)), torch.Generator().manual_seed(seed))
         hit, changed = -100 * math.expm1(-sigma), 100 * float((x != x0).double().mean())
         note = f"{type(process).__name__}   σ = {sigma:.2f}   hit probability {hit:.0f}%   changed {changed:.0f}%"
         return comparison(x0, x, process.mask, alphabet, note)
 
-    def noised_frames() -> list[Frame]:
-        return [noised(each) for each in (process, other) if each is not None]
+    def noised_frames(*times: float) -> list[Frame]:
+        return [noised(each, t) for each in (process, other) if each is not None for t in times]
 
     def draw() -> str:
-        return _side_by_side(*(still_html(frame, legend([frame], NOISED)) for frame in noised_frames()))
+        return _side_by_side(*(still_html(frame, legend([frame], NOISED)) for frame in noised_frames(t.value)))
 
     def still() -> bytes:
-        return still_png(noised_frames(), legend(noised_frames(), NOISED))
+        film = noised_frames(0, 0.25, 0.5, 0.75, 1)
+        return still_png(film, legend(film, NOISED))
 
     def new_noise() -> None:
         nonlocal seed
         seed += 1
 
-    return Explorer([[(t, None), (w.Button(description="New noise"), new_noise)]], draw, still)
+    alt = f"“{texts[0].rstrip()}” at times 0, 0.25, 0.5, 0.75 and 1, with more and more noise"
+    return Explorer([[(t, None), (w.Button(description="New noise"), new_noise)]], draw, still, alt)
 
 
 class Run:
@@ -259,8 +265,9 @@ def explore_denoising(
         names = ", ".join(offered)
         raise ValueError(f"the sampler {sampler!r} does not work with {type(process).__name__}: use one of {names}")
     prompt_box = w.Text(
-        prompt.replace("\n", BREAK), description="Prompt", placeholder="use _ for free characters", layout=WIDE
+        prompt.replace("\n", BREAK), description="Prompt", placeholder="use _ for free characters", layout=PROMPT
     )
+    prompt_box.add_class("tinysedd-prompt")
     sampler_box = w.Dropdown(options=offered, value=sampler, description="Sampler")
     steps_box = w.BoundedIntText(steps, min=1, max=1000, description="Steps", layout={"width": "9em"})
     seed_box = w.BoundedIntText(seed, min=0, max=10**9, description="Seed", layout={"width": "9em"})
@@ -288,15 +295,17 @@ def explore_denoising(
         return text + facts + score_map(current.log_score(step), x, letters)
 
     def still() -> bytes:
-        step, title = step_slider.value, "concrete scores for the next step"
-        plot = heatmap(current.log_score(step), current.states[step], letters, title=title)
-        return still_png([current.frames[step]], legend(current.frames), plot)
+        step, last = step_slider.value, step_slider.max
+        plot = heatmap(current.log_score(step), current.states[step], letters, title=f"concrete scores at step {step}")
+        film = [current.frames[k] for k in sorted({0, last // 4, step, 3 * last // 4, last})]
+        return still_png(film, legend(current.frames), plot)
 
     current = run()
     step_slider.value = step_slider.max // 2
     button = w.Button(description="Sample"), run_again
     settings = [(sampler_box, None), (steps_box, None), (seed_box, None), button]
-    return Explorer([[(prompt_box, None)], settings, [(step_slider, None)]], draw, still)
+    alt = f"A text at several steps, from noise to “{letters.decode(current.states[-1]).rstrip()}”, and a score map"
+    return Explorer([[(prompt_box, None)], settings, [(step_slider, None)]], draw, still, alt)
 
 
 def score_map(log_score: Tensor, x: Tensor, alphabet: Alphabet, *beside: str) -> str:

@@ -48,9 +48,17 @@ class Frame:
 
     @property
     def caption(self) -> str:
-        """The note, or the step, the time and the fraction, as in "step 1 / 2   t = 0.50   50% masked"."""
+        """The note, or the step, the time and the fraction, as in "step 1 / 2   t = 0.50   50% masked".
+
+        With a prompt, the share of its gaps that are filled: the time says how much of a whole text is noise.
+        """
         if self.note:
             return self.note
+        marks = "".join(self.marks)
+        if GIVEN in marks and self.has_mask:
+            gaps = len(marks) - marks.count(GIVEN)
+            filled = 1 - self.fraction * len(marks) / gaps if gaps else 1
+            return f"step {self.step} / {self.steps}   {100 * filled:.0f}% of the gaps filled"
         state = "changed" if self.forward else "masked" if self.has_mask else "unsettled"
         return f"step {self.step} / {self.steps}   t = {self.time:.2f}   {100 * self.fraction:.0f}% {state}"
 

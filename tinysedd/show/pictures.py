@@ -69,12 +69,12 @@ def strip(trajectory: Trajectory, moments: int = 3, rows: Iterable[int] | None =
 
 
 def still_png(frames: list[Frame], legend: list[tuple[str, str]], *figures: "Figure") -> bytes:
-    """Frames with matplotlib figures below them, as one PNG at normal resolution."""
-    images = [image.reduce(2) for frame in frames for image in _draw([frame], legend)]
+    """Frames, one below the other, with matplotlib figures below them, as one PNG at normal resolution."""
+    images = [image.reduce(2) for image in _draw(frames, legend, legend_on_all=False)] if frames else []
     for figure in figures:
         figure.savefig(file := io.BytesIO(), format="png", dpi=100)
         images.append(Image.open(file).convert("RGB"))
-    return _encode(_stack(images), "PNG")
+    return _encode(_stack(images).quantize(256, dither=Image.Dither.NONE), "PNG")
 
 
 def gif(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> bytes:
@@ -84,7 +84,8 @@ def gif(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> byte
 
 
 def png(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> bytes:
-    """An animated PNG of the first 8 texts, timed as in `gif`. A viewer that cannot animate it shows the last frame."""
+    """An animated PNG of the first 8 texts, timed as in `gif`. A viewer that cannot animate it shows the last
+    frame, or of forward noising the middle one."""
     images = _images(trajectory)
     unchanged = len(_colors()) // 3 - 1  # index in the palette
     changes = images[:1]
@@ -93,7 +94,8 @@ def png(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> byte
         changes.append(now.copy())
         changes[-1].paste(unchanged, mask=difference.point(lambda d: 255 if d == 0 else 0))
     options = dict(append_images=changes, default_image=True, blend=1, transparency=unchanged)
-    return _encode(images[-1], "PNG", duration=_durations(len(images), seconds, hold), **options)
+    still = images[len(images) // 2 if _is_forward(trajectory) else -1]
+    return _encode(still, "PNG", duration=_durations(len(images), seconds, hold), **options)
 
 
 def _images(trajectory: Trajectory) -> list[Image.Image]:
@@ -124,7 +126,13 @@ def _durations(count: int, seconds: float, hold: float) -> list[int]:
 
 
 def _alt(trajectory: Trajectory) -> str:
+    if _is_forward(trajectory):
+        return "Noise is added to: " + join_texts([readable(text) for text in trajectory.texts_at(0)])
     return join_texts([readable(text) for text in trajectory.texts])
+
+
+def _is_forward(trajectory: Trajectory) -> bool:
+    return bool(trajectory.times[-1] > trajectory.times[0])
 
 
 @cache

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
+from PIL import Image
 from torch import Tensor
 
 from tinysedd.corpus import Alphabet
@@ -22,14 +23,15 @@ from tinysedd.show.fonts import drawable, families
 from tinysedd.show.frames import COLUMNS, MASK, printable
 from tinysedd.train import Point
 
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"]  # Okabe and Ito's
-TRUTH, MODEL, RIVAL = "#1a1a1a", COLORS[0], COLORS[1]  # in every figure of the course
+COLORS = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00"]  # Okabe and Ito's
+TRUTH, MODEL, RIVAL = "#1a1a1a", COLORS[0], COLORS[5]  # in every figure of the course
 RATIOS = "RdBu_r"  # color map of score maps: blue below ratio 1, nearly white at 1, red above
 ZERO = "#dddddd"  # behind the hatching of cells with ratio 0, so that cells near ratio 1 stand out
 DECADES = 3  # a score map has its full colors from a ratio of 10^-3 down and of 10^3 up
 LINES, MARKERS = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))], "osD^vP"
 STYLE: dict = {"font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.spines.top": False,
                "axes.spines.right": False, "figure.constrained_layout.use": True}  # fmt: skip
+CSS_DPI = 96  # pixels of a web page per inch
 SHORT = 16  # up to this length, a text gets wide columns
 MOST_ROWS = 120  # of a heat map
 AROUND = 12  # characters shown on each side of a change in a long text
@@ -142,7 +144,7 @@ def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, tit
         fig, ax = plt.subplots(figsize=(8 if len(x) > SHORT else 5.5, 0.25 * len(ratios) + 1))
         ax.axvline(1, color="black", linewidth=1, linestyle="--")
         ax.text(1, 1, " ratio 1", transform=ax.get_xaxis_transform(), fontsize=8, va="bottom")
-        container = ax.barh(range(len(ratios)), ratios, color=COLORS[0], height=0.7, zorder=2)
+        container = ax.barh(range(len(ratios)), ratios, color=COLORS[1], height=0.7, zorder=2)
         for label in ax.bar_label(container, [format_ratio(ratio) for ratio in ratios], padding=3, fontsize=8):
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         ax.set_yticks(range(len(ratios)), labels, family="monospace", parse_math=False)
@@ -284,7 +286,7 @@ def curve(
         ax.grid(alpha=0.3)
         ax.set_title(title or "")
         ax.legend()
-    ends = [f"{line.get_label()} ends at {line.get_ydata()[-1]:.3g}" for line in ax.lines]
+    ends = [f"{line.get_label()} ends at {np.asarray(line.get_ydata())[-1]:.3g}" for line in ax.lines]
     return describe(fig, f"{title or y}: {', '.join(ends)}")
 
 
@@ -300,11 +302,16 @@ def describe(fig: Figure, alt: str, *, wide: bool = False) -> Figure:
         if not text.get_text().isascii():
             text.set_fontfamily([*text.get_fontfamily(), *families(text.get_text())])
     plt.close(fig)  # or the notebook would display it a second time, without its alt text
-    vars(fig)["_repr_mimebundle_"] = partial(_mimebundle, fig, alt, wide)  # takes precedence over IPython's own
+    vars(fig)["_ipython_display_"] = partial(_display, fig, alt, wide)  # comes before IPython's own way to show it
     return fig
 
 
-def _mimebundle(fig: Figure, alt: str, wide: bool, **_) -> tuple[dict, dict]:
-    fig.savefig(file := io.BytesIO(), format="png", dpi=150, facecolor="white")
-    metadata = {"alt": alt, "width": round(fig.get_figwidth() * 96), "unconfined": wide}
-    return {"image/png": file.getvalue(), "text/plain": alt}, {"image/png": metadata}
+def _display(fig: Figure, alt: str, wide: bool) -> None:
+    from IPython.display import display
+
+    fig.savefig(file := io.BytesIO(), format="png", dpi=2 * CSS_DPI, bbox_inches="tight", facecolor="white")
+    image = Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the size
+    image.save(file := io.BytesIO(), "PNG", optimize=True)
+    metadata = {"alt": alt, "width": image.width // 2, "unconfined": wide}
+    data = {"image/png": file.getvalue(), "text/plain": alt}
+    display(data, metadata={"image/png": metadata}, raw=True)
