@@ -1,5 +1,7 @@
 """Exercises of notebooks 04 and 05: score entropy, and training with it."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -331,6 +333,27 @@ spread_times.mistakes({
 })  # fmt: skip
 
 
+def _bars(heights: Tensor, expected: float, title: str, **labels: str) -> object:
+    """A described bar chart, with a dashed line at the height that is expected of all bars."""
+    import matplotlib.pyplot as plt
+
+    from tinysedd import show
+
+    fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+    ax.bar(range(len(heights)), heights.tolist(), color="#56B4E9")
+    ax.axhline(expected, color=show.TRUTH, ls="--")
+    ax.set(title=title, **labels)
+    return show.describe(fig, f"{title}: bars from {heights.min():.3g} to {heights.max():.3g}; expected {expected:.3g}.")
+
+
+@spread_times.picture
+def _(function):
+    u = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    times = torch.cat([tensor(function(16, shift.item())).double() for shift in u])
+    counts = torch.histc(times, 20, 0, 1)
+    return _bars(counts, 400, "Your times in 500 batches of 16", xlabel="time, in twentieths", ylabel="times")
+
+
 class _RandomScore:
     """A score function with a random denoiser. It raises ValueError unless sigma has one number for each text."""
 
@@ -408,6 +431,18 @@ weighted_loss.mistakes({
 })  # fmt: skip
 
 
+@weighted_loss.picture
+def _(function):
+    from tinysedd.show import curve
+
+    process, rng, x0, points = Absorbing(20), torch.Generator().manual_seed(0), torch.zeros((50, 200), dtype=int), []
+    even = torch.full((*x0.shape, 20), 1 / 20).log()
+    for t in torch.linspace(0.25, 1, 16)[:, None].expand(-1, len(x0)):
+        x = process.perturb(x0, process.schedule.total(t), rng)
+        points.append((t[0], function(lambda x, sigma: process.log_score(even, x, sigma), process, x, x0, t).item()))
+    return curve({"an even guess": points}, x="time t", y="your loss", title="Each masked character costs log 20")
+
+
 @exercise("the average follows the weights without their jumps.")
 def moving_average(average, weights, decay):
     return [decay * a + (1 - decay) * w for a, w in zip(average, weights)]
@@ -440,6 +475,19 @@ moving_average.mistakes({
     "weights, by (1 - decay) of the distance.",
     "+ (1 - decay) * w =>": "Your average only fades. Add 1 - decay of the new weights.",
 })  # fmt: skip
+
+
+@moving_average.picture
+def _(function):
+    from tinysedd.show import curve
+
+    lines, average = {"the weight": [], "your average": []}, [torch.zeros(1)]
+    for step, noise in enumerate(torch.randn(150, generator=torch.Generator().manual_seed(0))):
+        weight = (1 - math.exp(-step / 20) + noise / 5)[None]
+        average = function(average, [weight], 0.95)
+        for line, value in zip(lines.values(), (weight, average[0])):
+            line.append((step, value.item()))
+    return curve(lines, x="steps", y="value of one weight", title="The average is late, but steady")
 
 
 class _Network(nn.Module):
@@ -733,3 +781,10 @@ noised.mistakes({
     "torch.rand(x0.shape, generator=generator) < t => "
     "torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
 })  # fmt: skip
+
+
+@noised.picture
+def _(function):
+    x, _ = function(torch.zeros((20000, 16), dtype=int), 1, torch.Generator().manual_seed(0))
+    share = torch.bincount(tensor(x).sum(-1), minlength=17) / len(x)
+    return _bars(share, 1 / 17, "All numbers of masks are equally frequent", xlabel="masks", ylabel="share of texts")
