@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 
 from tinysedd.checks.engine import describe, exercise, tensor
+from tinysedd.process import Uniform
+from tinysedd.sampling import Trajectory
+from tinysedd.worlds import Words
 
 
 def _table(rng: torch.Generator, N: int, L: int, spread: float = 0.0) -> Tensor:
@@ -15,6 +18,19 @@ def _table(rng: torch.Generator, N: int, L: int, spread: float = 0.0) -> Tensor:
 
 def _text(rng: torch.Generator, N: int, L: int) -> Tensor:
     return torch.randint(N, (L,), generator=rng)
+
+
+def _bars(names: list[str], heights: object, title: str) -> object:
+    """A described bar chart of exact numbers."""
+    import matplotlib.pyplot as plt
+
+    from tinysedd.show import TRUTH, describe
+
+    fig, ax = plt.subplots(figsize=(6.5, 2), layout="constrained")
+    ax.bar(names, tensor(heights).tolist(), color=TRUTH)
+    ax.set_title(title)
+    ax.spines[["top", "right"]].set_visible(False)
+    return describe(fig, title)
 
 
 SIZES = [(2, 1), (3, 2), (2, 3), (4, 3), (5, 2)]  # N characters, L positions
@@ -52,6 +68,12 @@ normalize.mistakes({
 })  # fmt: skip
 
 
+@normalize.picture
+def _(function):
+    ways = torch.tensor([1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1], dtype=torch.float64)
+    return _bars([str(k) for k in range(2, 13)], function(ways), "Your pmf of the sum of two dice")
+
+
 @exercise("you computed every ratio p(neighbor) / p(x) in one table, the concrete score.")
 def concrete_score(p, x):
     s = torch.empty(p.ndim, p.shape[0], dtype=p.dtype)
@@ -85,6 +107,16 @@ concrete_score.mistakes({
     "itself.",
     "p[tuple(x)] => p.max()": "You divide by the largest probability. Divide by p(x), the probability of the text.",
 })  # fmt: skip
+
+
+@concrete_score.picture
+def _(function):
+    from tinysedd.show import heatmap
+
+    words = Words()
+    x = words.alphabet.encode("cat")
+    s = function(words.noised(Uniform(26), sigma=0.0), x)
+    return heatmap(s.log(), x, words.alphabet, title="Your score of cat without noise: few neighbors are words")
 
 
 class _Ratio:
@@ -147,6 +179,16 @@ ratio_along_path.mistakes({
 })  # fmt: skip
 
 
+@ratio_along_path.picture
+def _(function):
+    from tinysedd.show import curve
+
+    ratio, loop = _Ratio(_table(torch.Generator().manual_seed(1), 3, 3)), [(0, 0, 0), (1, 0, 0), (1, 2, 0)]
+    loops = {"there and back": [*loop, *loop[-2::-1]], "around": [*loop, (1, 2, 1), (0, 2, 1), (0, 0, 1), loop[0]]}
+    lines = {name: [(k, function(ratio, path[: k + 1])) for k in range(len(path))] for name, path in loops.items()}
+    return curve(lines, exact=1.0, x="steps", y="your product", title="Two loops: your product returns to 1")
+
+
 @exercise("one row of ratios gave you a pmf over characters. Its Z has N terms, not N to the power of L.")
 def conditional(log_score, i):
     return log_score[i].softmax(-1)
@@ -179,6 +221,14 @@ conditional.mistakes({
     "row i should add up to 1.",
     "log_score[i] => log_score[i].exp()": "You take exp() twice: softmax does it already.",
 })  # fmt: skip
+
+
+@conditional.picture
+def _(function):
+    words = Words()
+    log_score = words.score(Uniform(26))(words.alphabet.encode("cat")[None], torch.tensor([0.02]))[0]
+    p = function(log_score.double(), 1)
+    return _bars([*words.alphabet.characters], p, "Your pmf of the middle letter of c_t")
 
 
 # 02 ----------------------------------------------------------------------------------------------------------------
@@ -233,6 +283,12 @@ def _(a, b):
         for j, d in enumerate(b, 1):
             before, row[j] = row[j], min(before + (c != d), row[j] + 1, row[j - 1] + 1)
     return row[-1]
+
+
+@hamming.picture
+def _(function):
+    words = ["stop", "step", "shop", "ship", "spot", "them", "post"]
+    return _bars(words, [int(function("stop", word)) for word in words], "Your distance of each word from stop")
 
 
 @exercise("you found all L (N - 1) texts that differ in one position, each exactly once.")
@@ -299,6 +355,14 @@ neighbors.mistakes({
 })  # fmt: skip
 
 
+@neighbors.picture
+def _(function):
+    from tinysedd.show import ladder
+
+    texts = ["".join("aemnt"[c] for c in y) for y in function(torch.tensor([2, 0, 4]), 5)]
+    return ladder(texts, highlight=["mat"], title="Your neighbors of mat, from the letters a e m n t")
+
+
 @exercise("you know which position to change, and into what. That is one greedy step.")
 def best_jump(log_score, x):
     others = log_score.scatter(-1, x[:, None], -torch.inf)
@@ -349,6 +413,19 @@ best_jump.mistakes({
     "int(log_score.scatter(-1, x[:, None], -torch.inf).sum(1).argmax()), result[1]": "You choose the position by the "
     "sum of its row. The best jump is the largest single entry.",
 })  # fmt: skip
+
+
+@best_jump.picture
+def _(function):
+    from tinysedd.show import animation
+
+    words, states = Words(), [torch.tensor([[23, 16, 25]])]  # xqz
+    for _ in range(3):
+        jump = tensor(function(words.score(Uniform(26))(states[-1], torch.tensor([0.1]))[0], states[-1][0])).tolist()
+        states.append(states[-1].clone())
+        states[-1][0, int(jump[0])] = int(jump[1])
+    never = torch.zeros(3, dtype=torch.bool)
+    return animation(Trajectory(torch.stack(states), torch.linspace(1, 0, 4), never, 3, alphabet=words.alphabet))
 
 
 @exercise(
@@ -432,3 +509,11 @@ shortest_ladder.mistakes({
     "extend the ladder that is closest to the goal first, and that may be a longer one. Extend the one that you found "
     "first.",
 })  # fmt: skip
+
+
+@shortest_ladder.picture
+def _(function):
+    from tinysedd.show import ladder
+
+    few = ["cat", "cot", "dot", "dog", "cog", "bat", "bag", "bog", "bit", "big", "dig", "pit", "pot"]
+    return ladder(few, highlight=function(few, "pit", "dog"), title="Your shortest ladder from pit to dog")
