@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tinysedd.checks.compare import loss_and_gradient
 from tinysedd.checks.engine import describe, exercise
+from tinysedd.checks.sampling import animals
 
 SIZES = [(1, 1, 1), (1, 2, 1), (2, 1, 3), (3, 4, 2), (2, 3, 5), (4, 2, 6)]  # M texts, K levels, L characters
 
@@ -38,6 +39,23 @@ bound_per_text.mistakes({
     "torch.trapezoid(entropy.sum(-1) / (1 - share), share)": "You use the trapezoidal rule, which leaves out what is "
     "below the first level and above the last. Take the mean.",
 })  # fmt: skip
+
+
+@bound_per_text.picture
+def _(function):
+    from tinysedd.show import curve
+
+    (world, process, score), rng, points = animals(), torch.Generator().manual_seed(0), []
+    x0 = world.sample(60, rng)
+    for K in (1, 2, 4, 8, 16, 32):
+        share = (torch.arange(K) + torch.rand(60, K, dtype=torch.float64, generator=rng)) / K
+        sigma, clean = -torch.log1p(-share).flatten(), x0.repeat_interleave(K, 0)
+        x = process.perturb(clean, sigma, rng)
+        bounds = function(process.score_entropy(score(x, sigma), x, clean, sigma).double().view(60, K, 16), share)
+        points.append((K, bounds.mean().item(), bounds.std().item() / math.sqrt(60)))
+    exact = -world.log_prob(x0).mean().item()
+    lines = {"your bound of the truth, mean of 60 texts": points}
+    return curve(lines, exact=exact, x="noise levels", y="nats per text", title="More noise levels, less chance")
 
 
 def _nats(rng: torch.Generator, M: int, scale: float = 3.0) -> Tensor:
@@ -77,6 +95,15 @@ bits_and_perplexity.mistakes({
 })  # fmt: skip
 
 
+@bits_and_perplexity.picture
+def _(function):
+    from tinysedd.show import curve
+
+    found = [(N, *function(torch.tensor([10 * math.log(N)]), 10)) for N in range(1, 17)]
+    lines = {"perplexity": [(N, float(b)) for N, _, b in found], "bits": [(N, float(a)) for N, a, _ in found]}
+    return curve(lines, x="characters", y="per character", title="An even guess among 1 to 16 characters")
+
+
 @exercise("what both models share cancels, and the ± belongs to the difference.")
 def paired_gap(a, b):
     d = a - b
@@ -109,6 +136,16 @@ paired_gap.mistakes({
     "d.mean() => d.median()": "You return the median of the differences. The exercise asks for their mean.",
     "result[::-1]": "You swapped the gap and its ±: return (gap, standard error).",
 })  # fmt: skip
+
+
+@paired_gap.picture
+def _(function):
+    from tinysedd.show import curve
+
+    hard, *noise = torch.randn(3, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    a, b = (12 + 3 * hard + gap + z / 2 for gap, z in zip((0.3, 0.0), noise))
+    points = [(M, *map(float, function(a[:M], b[:M]))) for M in (10, 20, 50, 100, 200, 500, 1000)]
+    return curve({"your gap ± your error": points}, exact=0.3, x="texts", y="nats per text", title="The error shrinks")
 
 
 class _Causal:
@@ -199,3 +236,14 @@ agreeing_share.mistakes({
     "√B.",
     "result[0], result[1] / len(x) ** 0.5": "Your ± divides by B instead of √B: √(p (1 - p) / B).",
 })  # fmt: skip
+
+
+@agreeing_share.picture
+def _(function):
+    from tinysedd.show import curve
+
+    world, _, _ = animals()
+    x = world.sample(5000, torch.Generator().manual_seed(1))  # such as "ant or bee? ant!"
+    found = [(B, *map(float, function(x[:B], [0, 1, 2], [12, 13, 14]))) for B in (20, 50, 100, 200, 500, 1000, 5000)]
+    title = "Is the first animal also the last one?"
+    return curve({"your share ± your error": found}, exact=9 / 16, x="texts", y="share of texts", title=title)

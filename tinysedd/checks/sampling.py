@@ -1,6 +1,9 @@
 """Exercises of notebooks 06 and 07: the reverse process, and prompts."""
 
+import dataclasses
+import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -9,6 +12,9 @@ from tinysedd.checks import scores
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise, tensor
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform, sample_categorical
+from tinysedd.sampling import Trajectory
+from tinysedd.sampling import first_hitting as sample_film
+from tinysedd.worlds import Fables, Words
 
 
 def _ratios(p: Tensor, process: Process, sigma: float, x: Tensor) -> Tensor:
@@ -124,6 +130,42 @@ reverse_rates.mistakes({
 })  # fmt: skip
 
 
+@reverse_rates.picture
+def _(function):
+    import matplotlib.pyplot as plt
+
+    from tinysedd.show import describe as described
+
+    world, process, t = Words(), Uniform(26), torch.tensor([0.5])
+    x, sigma = world.alphabet.encode("cqt"), process.schedule.total(t)
+    s = world.score(process)(x[None], sigma)[0].exp()
+    rates = tensor(function(s, x, process.rate_matrix().to(s), process.schedule.rate(t).item()))
+    best = rates.flatten().topk(10)
+    ys = [world.alphabet.decode(x.scatter(0, k // 26, k % 26)) for k in best.indices[:, None]]
+    fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
+    ax.barh(ys[::-1], best.values.flip(0).tolist(), color="#009E73")
+    ax.set(title="The ten most likely jumps back from cqt at t = 0.5", xlabel="your rate")
+    return described(fig, f"A bar for each of the ten highest rates. The most likely jump leads to {ys[0]}.")
+
+
+def _film(step: Callable) -> object:
+    """Six words, sampled in 30 steps with the exact score. step(s, x, now, later): probabilities (L, S) for a text."""
+    from tinysedd.show import animation
+
+    world, process, rng = Words(), Uniform(26), torch.Generator().manual_seed(1)
+    score, x = world.score(process), process.prior((6, 3), rng)
+    states, times = [x], torch.linspace(1, 0, 31, dtype=torch.float64)
+    for now, later in itertools.pairwise(times):
+        sigma = process.schedule.total(now).expand(len(x))
+        log_score = score(x, sigma)
+        p = process.denoise(log_score, x, sigma)
+        if later > 0:
+            p = torch.stack([tensor(step(s.exp(), text, now, later)) for s, text in zip(log_score, x)])
+        x = sample_categorical(p, rng)
+        states.append(x)
+    return animation(Trajectory(torch.stack(states), times, torch.zeros(3, dtype=bool), 30, alphabet=world.alphabet))
+
+
 @exercise("each row is a pmf, even when the step is too long.")
 def euler_step(rate, x, dt):
     p = dt * rate
@@ -161,6 +203,13 @@ euler_step.mistakes({
     "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but not their sum, which must not exceed 1.",
     "(dt * rate).softmax(-1)": "You apply softmax, which takes exp(). dt · rate is a probability already.",
 })  # fmt: skip
+
+
+@euler_step.picture
+def _(function):
+    process = Uniform(26)
+    Q, speed = process.rate_matrix(), process.schedule.rate
+    return _film(lambda s, x, now, later: function(reverse_rates._reference(s, x, Q, speed(now)), x, now - later))
 
 
 @exercise("Bayes' rule works for a step of any length, and is exact for each position on its own.")
@@ -209,6 +258,13 @@ tweedie_step.mistakes({
     "(s @ => (s.log() @": "You take the logarithm of s. The sum over z is a sum of ratios.",
     ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
 })  # fmt: skip
+
+
+@tweedie_step.picture
+def _(function):
+    process = Uniform(26)
+    Q, total = process.rate_matrix(), process.schedule.total
+    return _film(lambda s, x, now, later: function(s, x, total(now) - total(later), Q.to(s)))
 
 
 TEXTS = 5000  # texts that a sampler writes in each of two calls; a tolerance for 8000 texts is 6 standard errors
@@ -294,6 +350,19 @@ mended_sampler.mistakes({
 })  # fmt: skip
 
 
+@mended_sampler.picture
+def _(function):
+    from tinysedd.show import curve
+
+    world, process, points = Words(), Uniform(26), []
+    for steps in (1, 2, 4, 8, 16):
+        rng = torch.Generator().manual_seed(steps)
+        x = function(world.score(process), process, process.prior((300, 3), rng), steps, rng)
+        points.append((steps, (world.log_prob(x) > -torch.inf).double().mean().item()))
+    title = "With more steps, more words"
+    return curve({"your sampler": points}, exact=1.0, x="steps", y="share of words", title=title)
+
+
 COUNT = 20_000  # runs in one call of hitting_times
 
 
@@ -350,6 +419,16 @@ hitting_times.mistakes({
     "left = torch.arange(n, 0, -1) => left = torch.arange(1, n + 1)": "You count the masks upward, 1, 2, ..., n. At "
     "first n masks are left, and before the last step only 1.",
 })  # fmt: skip
+
+
+@hitting_times.picture
+def _(function):
+    from tinysedd.show import curve
+
+    runs = tensor(function(4, 30, torch.Generator().manual_seed(0)))
+    left = [*range(30, -1, -1), 0]
+    lines = {f"run {k + 1}": list(zip([1, *run.tolist(), 0], left)) for k, run in enumerate(runs)}
+    return curve(lines, x="time t", y="masks left", title="Each run ends at t = 0 without masks")
 
 
 WRITTEN = 500  # texts, one per call
@@ -429,19 +508,19 @@ first_hitting.mistakes({
 def _(function):
     import matplotlib.pyplot as plt
 
+    from tinysedd import show
+
     p = torch.tensor([[0.3, 0.0, 0.1], [0.0, 0.25, 0.0], [0.2, 0.0, 0.15]], dtype=torch.float64)
     denoiser, rng = _Denoiser(p), torch.Generator().manual_seed(0)
     ends = torch.stack([tensor(function(denoiser, 2, 3, rng))[-1] for _ in range(400)])
     counted = torch.bincount(ends @ torch.tensor([3, 1]), minlength=9)
     names = [a + b for a in "abc" for b in "abc"]
-    fig, ax = plt.subplots(figsize=(8, 2.4), layout="constrained")
-    ax.bar(names, counted.tolist(), color="#0072B2", label="400 texts from your sampler")
-    ax.plot(names, (400 * p).flatten().tolist(), "D", mfc="w", mec="#D55E00", mew=2, label="expected: 400 · p(text)")
+    fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+    ax.bar(names, counted.tolist(), color="#009E73", label="400 texts from your sampler")
+    ax.plot(names, (400 * p).flatten().tolist(), "D", mfc="w", mec=show.TRUTH, mew=2, label="expected: 400 · p(text)")
     ax.set(ylabel="texts", title="A world of two-letter texts over a, b, c")
-    ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
-    plt.close(fig)
-    return fig
+    return show.describe(fig, "Counts of nine two-letter texts from your sampler, with a diamond at each expected count.")
 
 
 # 07 ----------------------------------------------------------------------------------------------------------------
@@ -502,6 +581,24 @@ read_prompt.mistakes({
 })  # fmt: skip
 
 
+def animals() -> tuple[Fables, Process, Callable]:
+    """A small world for pictures, texts such as "ant or bee? bee!"; absorbing noise; the exact score."""
+    lines = ["{A:animal} or {B:animal}? {A}!", "{A:animal} or {B:animal}? {B}!"]
+    world = Fables(lines, {"animal": "ant bee cow dog elk fox hen owl"}, length=16)
+    process = Absorbing(len(world.alphabet))
+    return world, process, world.score(process)
+
+
+@read_prompt.picture
+def _(function):
+    from tinysedd import show
+
+    world, process, score = animals()
+    x, free = function("___ or ___? owl!", 16, world.alphabet.characters)
+    film = sample_film(score, process, x.repeat(5, 1), free, 9, torch.Generator().manual_seed(0))
+    return show.animation(dataclasses.replace(film, alphabet=world.alphabet))
+
+
 @exercise("the prompt stays, whatever a step does to it.")
 def project(x, prompt, free):
     return torch.where(free, x, prompt)
@@ -528,6 +625,24 @@ project.mistakes({
     "result * ~free": "You put 0 at free positions. Keep the characters that x already has there.",
     "x + prompt * ~free": "You add the prompt to x. Replace x with the prompt where a position is not free.",
 })  # fmt: skip
+
+
+@project.picture
+def _(function):
+    from tinysedd import show
+
+    world, process, _ = animals()
+    process = Uniform(process.num_tokens)
+    score, rng = world.score(process), torch.Generator().manual_seed(1)
+    prompt, free = read_prompt._reference("___ or ___? owl!", 16, world.alphabet.characters)
+    states, times = [process.prior((5, 16), rng)], torch.linspace(1, 0, 25, dtype=torch.float64)
+    for now, later in itertools.pairwise(times):
+        x, sigma = function(states[-1], prompt, free), process.schedule.total(now).expand(5)
+        p = process.tweedie if later > 0 else process.denoise
+        noise = sigma - process.schedule.total(later) if later > 0 else sigma
+        states.append(sample_categorical(p(score(x, sigma), x, noise), rng))
+    states.append(function(states.pop(), prompt, free))
+    return show.animation(Trajectory(torch.stack(states), times, ~free, 24, alphabet=world.alphabet))
 
 
 @exercise("the score at a mask is a conditional up to a factor. You need one division, and no sum over texts.")
@@ -564,6 +679,28 @@ exact_conditional.mistakes({
     ".softmax => .exp().softmax": "You take exp() twice: softmax does it already.",
     "log_score[i, => log_score[i - 1,": "You took the row before. Position i is row i: log_score[i].",
 })  # fmt: skip
+
+
+def _bars(names: list[str], heights: list[float], title: str) -> object:
+    """A described bar chart of probabilities."""
+    import matplotlib.pyplot as plt
+
+    from tinysedd import show
+
+    fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+    ax.bar(names, heights, color="#009E73")
+    ax.set(title=title, ylabel="probability")
+    told = ", ".join(f"{name} {height:.3g}" for name, height in zip(names, heights) if height > 0)
+    return show.describe(fig, f"{title}: {told}; 0 for all others.")
+
+
+@exact_conditional.picture
+def _(function):
+    world, _, score = animals()
+    x, _ = read_prompt._reference("_o_ or ___? ___!", 16, world.alphabet.characters)
+    p = function(score(x[None], torch.ones(1))[0], 0)
+    names = world.alphabet.characters.replace(" ", "␣")
+    return _bars(list(names), p.tolist(), "Your probabilities of the first gap in _o_ or …")
 
 
 @exercise("you fill one gap after another, and the product is exact in any order.")
@@ -609,6 +746,20 @@ fill_probability.mistakes({
     "x[i] == mask and =>": "You multiply by factors for characters that x shows already. Only masks are filled.",
     "1.0 => 0.0": "You start the product at 0, and 0 times anything is 0. Start at 1, the value of an empty product.",
 })  # fmt: skip
+
+
+@fill_probability.picture
+def _(function):
+    world, process, score = animals()
+    x, _ = read_prompt._reference("___ or owl? ___!", 16, world.alphabet.characters)
+    names = world.lists["animal"]
+    goals = [world.alphabet.encode(f"{name} or owl? owl!") for name in names]
+
+    def denoiser(x):
+        return score.log_posterior(x[None], torch.ones(1))[0].exp()
+
+    heights = [float(function(denoiser, x, goal, process.mask)) for goal in goals]
+    return _bars(list(names), heights, "Your probability of: … or owl? owl!")
 
 
 @exercise("the end of one window is the beginning of the next.")
