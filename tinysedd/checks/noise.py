@@ -4,7 +4,11 @@ import torch
 from torch import Tensor
 
 from tinysedd.checks.engine import binomial_tolerance, exercise, tensor
+from tinysedd.corpus import Alphabet
 from tinysedd.process import Absorbing, Uniform
+from tinysedd.sampling import Trajectory
+
+ALPHABET = Alphabet.of("abcdefghijklmnopqrstuvwxyz .")  # of the texts in the pictures
 
 
 def _process(N: int, absorbing: bool) -> Absorbing | Uniform:
@@ -56,6 +60,15 @@ rate_matrix.mistakes({
 })  # fmt: skip
 
 
+@rate_matrix.picture
+def _(function):
+    from tinysedd.show import curve
+
+    steps = {name: torch.eye(4 + a) + 0.1 * function(4, a) for name, a in (("absorbing", True), ("uniform", False))}
+    lines = {name: [(k / 10, M.double().matrix_power(k)[0, 0].item()) for k in range(41)] for name, M in steps.items()}
+    return curve(lines, x="noise σ", y="p(still an a)", title="An a after many small steps with your rates, N = 4")
+
+
 @exercise("you know where a character is after any amount of noise, for these two processes and for any other.")
 def transition(Q, sigma):
     return torch.linalg.matrix_exp(sigma * Q)
@@ -96,6 +109,18 @@ transition.mistakes({
 })  # fmt: skip
 
 
+@transition.picture
+def _(function):
+    from tinysedd.show import curve
+
+    ring = torch.eye(5, dtype=torch.float64).roll(1, 1) - torch.eye(5, dtype=torch.float64)  # a → b → c → d → e → a
+    T = [(sigma, function(ring, sigma)[0]) for sigma in torch.linspace(0, 10, 41).tolist()]
+    lines = {c: [(sigma, row[k].item()) for sigma, row in T] for k, c in enumerate("abcde")}
+    return curve(
+        lines, x="noise σ", y="probability", title="A hit turns a into b, b into c, ... e into a: where is an a?"
+    )
+
+
 @exercise("the fraction of characters hit is (1 - eps) t, a straight line.")
 def log_linear(t, eps):
     rest = 1 - (1 - eps) * t
@@ -131,6 +156,15 @@ log_linear.mistakes({
     "result[0], result[0] / t": "Your rate is total / t, the average rate up to time t. The rate is the derivative, "
     "the slope at t.",
 })  # fmt: skip
+
+
+@log_linear.picture
+def _(function):
+    from tinysedd.show import curve
+
+    t = torch.linspace(0, 1, 41, dtype=torch.float64)
+    lines = {f"eps = {eps}": [*zip(t.tolist(), function(t, eps)[0].tolist())] for eps in (0.001, 0.01, 0.1)}
+    return curve(lines, x="time t", y="your noise σ", title="A smaller eps means more noise at the end")
 
 
 # A whole text -------------------------------------------------------------------------------------------------------
@@ -340,6 +374,27 @@ perturb_uniform.mistakes({
 })  # fmt: skip
 
 
+def _films(function, number: int, mask: int | None) -> object:
+    """A picture of a text at six amounts of noise, each with the same random numbers."""
+    from tinysedd.show import strip
+
+    x0, levels = ALPHABET.encode("the cat sat on the mat.")[None], torch.tensor([0.0, 0.2, 0.5, 1.0, 2.0, 5.0])
+    states = [function(x0, level[None], number, torch.Generator().manual_seed(1)) for level in levels]
+    never = torch.zeros(x0.shape[1], dtype=torch.bool)
+    film = Trajectory(torch.stack(states), -torch.expm1(-levels), never, 0, mask=mask, alphabet=ALPHABET)
+    return strip(film, moments=6)
+
+
+@perturb_absorbing.picture
+def _(function):
+    return _films(function, len(ALPHABET), len(ALPHABET))
+
+
+@perturb_uniform.picture
+def _(function):
+    return _films(function, len(ALPHABET), None)
+
+
 # The answer key -----------------------------------------------------------------------------------------------------
 
 
@@ -375,3 +430,12 @@ answer_key.mistakes({
     "T[x0] / => T[x] /": "You divide rows of the noised characters, T[x]. q(. | x0) is the row of the clean character.",
     "T[x0] / T[x0, x][:, None] => T[x0] - T[x0, x][:, None]": "You subtract q(x | x0). A ratio is a quotient: divide.",
 })  # fmt: skip
+
+
+@answer_key.picture
+def _(function):
+    from tinysedd.show import heatmap
+
+    cat, cut = ALPHABET.encode("cat"), ALPHABET.encode("cut")
+    key = function(Uniform(len(ALPHABET)).transition(0.1), cat, cut)
+    return heatmap(key.log(), cut, ALPHABET, title="It was cat and is cut: your key knows the way back")
