@@ -209,7 +209,9 @@ euler_step.mistakes({
 def _(function):
     process = Uniform(26)
     Q, speed = process.rate_matrix(), process.schedule.rate
-    return _film(lambda s, x, now, later: function(reverse_rates._reference(s, x, Q, speed(now)), x, now - later))
+    return _film(
+        lambda s, x, now, later: function(reverse_rates._reference(s, x, Q, speed(now)), x, float(now - later))
+    )
 
 
 @exercise("Bayes' rule works for a step of any length, and is exact for each position on its own.")
@@ -264,7 +266,7 @@ tweedie_step.mistakes({
 def _(function):
     process = Uniform(26)
     Q, total = process.rate_matrix(), process.schedule.total
-    return _film(lambda s, x, now, later: function(s, x, total(now) - total(later), Q.to(s)))
+    return _film(lambda s, x, now, later: function(s, x, float(total(now) - total(later)), Q.to(s)))
 
 
 TEXTS = 5000  # texts that a sampler writes in each of two calls; a tolerance for 8000 texts is 6 standard errors
@@ -520,7 +522,7 @@ def _(function):
     ax.plot(names, (400 * p).flatten().tolist(), "D", mfc="w", mec=show.TRUTH, mew=2, label="expected: 400 · p(text)")
     ax.set(ylabel="texts", title="A world of two-letter texts over a, b, c")
     ax.legend(frameon=False)
-    return show.describe(fig, "Counts of nine two-letter texts from your sampler, with a diamond at each expected count.")
+    return show.describe(fig, "Counts of nine two-letter texts from your sampler, and a diamond at each expected one.")
 
 
 # 07 ----------------------------------------------------------------------------------------------------------------
@@ -756,7 +758,7 @@ def _(function):
     goals = [world.alphabet.encode(f"{name} or owl? owl!") for name in names]
 
     def denoiser(x):
-        return score.log_posterior(x[None], torch.ones(1))[0].exp()
+        return score.log_posterior(tensor(x)[None], torch.ones(1))[0].exp()
 
     heights = [float(function(denoiser, x, goal, process.mask)) for goal in goals]
     return _bars(list(names), heights, "Your probability of: … or owl? owl!")
