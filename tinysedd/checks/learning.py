@@ -10,6 +10,7 @@ from tinysedd.checks.engine import binomial_tolerance, describe, exercise, tenso
 from tinysedd.checks.noise import AGAIN, EACH, SHARED
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform
+from tinysedd.worlds import Words
 
 # 04 ----------------------------------------------------------------------------------------------------------------
 
@@ -56,6 +57,17 @@ score_entropy.mistakes({
 })  # fmt: skip
 
 
+@score_entropy.picture
+def _(function):
+    from tinysedd.show import curve
+
+    s = torch.linspace(0.2, 4, 39, dtype=torch.float64)
+    lines = {
+        f"true ratio {r}": [*zip(s.tolist(), function(s, torch.full_like(s, r)).tolist())] for r in (0.0, 1.0, 2.5)
+    }
+    return curve(lines, x="guess s", y="your cost", title="Your cost is 0 where the guess is the true ratio")
+
+
 @exercise("guess minus truth. It is this simple because the network outputs log s.")
 def score_entropy_gradient(log_s, r):
     return log_s.exp() - r
@@ -84,6 +96,17 @@ score_entropy_gradient.mistakes({
     "log_s.exp()": "The term -r log s has a derivative, too: subtract r.",
     "result.sum()": "You sum over everything. The exercise asks for one derivative for each log s.",
 })  # fmt: skip
+
+
+@score_entropy_gradient.picture
+def _(function):
+    from tinysedd.show import curve
+
+    r, path = torch.tensor([0.2, 1.0, 3.0]), [torch.zeros(3)]
+    for _ in range(40):
+        path.append(path[-1] - 0.2 * function(path[-1], r))
+    lines = {f"true ratio {r[k]:g}": [(n, log_s[k].exp().item()) for n, log_s in enumerate(path)] for k in range(3)}
+    return curve(lines, x="steps along your gradient", y="guess s", title="Each guess finds its true ratio")
 
 
 def _denoiser(rng: torch.Generator, B: int, L: int, N: int) -> Tensor:
@@ -145,6 +168,21 @@ absorbing_score.mistakes({
 })  # fmt: skip
 
 
+def _map(function, process: Process, text: str, title: str) -> object:
+    """The scores of a text in Words that follow from the exact posterior, by the student's function."""
+    from tinysedd.show import heatmap
+
+    words, sigma = Words(), torch.tensor([0.1], dtype=torch.float64)
+    x = torch.tensor([[process.num_states - 1 if c == "_" else words.alphabet.characters.index(c) for c in text]])
+    ratios = function(words.score(process).log_posterior(x, sigma).double().exp(), x, sigma)
+    return heatmap(ratios[0].log(), x[0], words.alphabet, title=title)
+
+
+@absorbing_score.picture
+def _(function):
+    return _map(function, Absorbing(26), "c_t", "Your score of c·t: which letters belong in the gap?")
+
+
 @exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
 def uniform_score(posterior, x, sigma):
     N = posterior.shape[-1]
@@ -197,6 +235,11 @@ uniform_score.mistakes({
 })  # fmt: skip
 
 
+@uniform_score.picture
+def _(function):
+    return _map(function, Uniform(26), "cxt", "Your score of cxt: which letter is wrong, and what was it?")
+
+
 @exercise("this loss needs no true ratio, only texts and noise.", gradient="log_score")
 def denoising_score_entropy(log_score, x, x0, sigma):
     N = log_score.shape[-1]
@@ -244,6 +287,23 @@ denoising_score_entropy.mistakes({
 })  # fmt: skip
 
 
+def _valley(function, process: Process) -> object:
+    """The mean cost of the exact scores of Words times a factor, by the student's loss. It is lowest at factor 1."""
+    from tinysedd.show import curve
+
+    words, rng, sigma = Words(), torch.Generator().manual_seed(0), torch.ones(4000, dtype=torch.float64)
+    x0 = words.sample(4000, rng)
+    x = process.perturb(x0, sigma, rng)
+    score = words.score(process)(x, sigma).double()
+    points = [(f, function(score + math.log(f), x, x0, sigma).sum(-1).mean().item()) for f in (0.5, 0.7, 1, 1.4, 2)]
+    return curve({"your loss": points}, x="exact ratios times", y="mean cost", title="The exact scores cost the least")
+
+
+@denoising_score_entropy.picture
+def _(function):
+    return _valley(function, Uniform(26))
+
+
 @exercise("with this loss, no score function gets below the entropy of the world.", gradient="log_score")
 def absorbing_score_entropy(log_score, x, x0, sigma):
     N = log_score.shape[-1] - 1
@@ -285,6 +345,11 @@ absorbing_score_entropy.mistakes({
     "cost.sum(-1) => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The other y have r = 0, but "
     "they still cost s.",
 })  # fmt: skip
+
+
+@absorbing_score_entropy.picture
+def _(function):
+    return _valley(function, Absorbing(26))
 
 
 # 05 ----------------------------------------------------------------------------------------------------------------
@@ -343,7 +408,9 @@ def _bars(heights: Tensor, expected: float, title: str, **labels: str) -> object
     ax.bar(range(len(heights)), heights.tolist(), color="#56B4E9")
     ax.axhline(expected, color=show.TRUTH, ls="--")
     ax.set(title=title, **labels)
-    return show.describe(fig, f"{title}: bars from {heights.min():.3g} to {heights.max():.3g}; expected {expected:.3g}.")
+    return show.describe(
+        fig, f"{title}: bars from {heights.min():.3g} to {heights.max():.3g}; expected {expected:.3g}."
+    )
 
 
 @spread_times.picture
