@@ -520,7 +520,7 @@ def _(function):
     fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
     ax.bar(names, counted.tolist(), color="#009E73", label="400 texts from your sampler")
     ax.plot(names, (400 * p).flatten().tolist(), "D", mfc="w", mec=show.TRUTH, mew=2, label="expected: 400 · p(text)")
-    ax.set(ylabel="texts", title="A world of two-letter texts over a, b, c")
+    ax.set(ylabel="texts", ylim=(0, 180), title="A world of two-letter texts over a, b, c")
     ax.legend(frameon=False)
     return show.describe(fig, "Counts of nine two-letter texts from your sampler, and a diamond at each expected one.")
 
