@@ -31,7 +31,7 @@ from tinysedd import Alphabet, Corpus, Fables, Words, sampling
 from tinysedd.costs import best_sizes
 from tinysedd.fast.model import FastBlock, FastConfig, FastTransformer, knows_places, log_posterior_at, token_shift
 from tinysedd.fast.objective import Shares, fast_loss, score_entropy_loss, target_shares
-from tinysedd.fast.sampling import SAMPLERS, best_sampler, entropy_bounded, planned, sample, trapezoidal
+from tinysedd.fast.sampling import SAMPLERS, best_sampler, corrected, entropy_bounded, planned, sample, trapezoidal
 from tinysedd.model import Config, Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Uniform
@@ -564,6 +564,17 @@ def test_corrected_redraws_a_few_free_characters_in_turn(prompt, few):
     assert (waited[1:].amin(-1) >= waited[:-1].amax(-1)).all() and (waited[0].amin(-1) == 1).all()
     for x, masks, after in zip(drawn.states[first:], again, drawn.states[first + 1 :]):
         assert (x != process.mask).all() and ((after == x) | masks).all()
+
+
+def test_corrected_redraws_characters_of_the_same_age_far_apart():
+    """Without gaps all characters are equally old. Four neighbors drawn together would break every word."""
+    process = Absorbing(3)
+    score, x = Recorder(uniform_text_score(process)), torch.zeros(8, 64, dtype=torch.int64)
+    corrected(score, process, x, torch.ones(64, dtype=torch.bool), 64, seeded(25))
+    masked = torch.stack(score.x) == process.mask  # (16, 8, 64)
+    assert (masked.sum(0) == 1).all() and (masked.sum(-1) == 4).all()
+    positions = masked.nonzero()[:, -1].view(16, 8, 4)
+    assert positions.diff(dim=-1).min() >= 8
 
 
 # The trapezoidal method, exactly: how the law of the texts changes, step by step

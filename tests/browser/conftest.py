@@ -138,12 +138,17 @@ def lab(opened):
     @cache
     def run(name: str):
         page = opened(name)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_function(FINISHED, arg=ERROR, timeout=600_000)
+        run_all(page)
         return page
 
     return run
+
+
+def run_all(page) -> None:
+    """Run all cells of the notebook that is open on this page, and wait for the last one."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(FINISHED, arg=ERROR, timeout=600_000)
 
 
 @pytest.fixture(scope="package")

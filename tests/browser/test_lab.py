@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import ERROR
+from .conftest import ERROR, run_all
 from .needs import expect
 
 NOTEBOOKS = ["00_first_look", "02_hamming_neighbours", "03_forward_noising", "06_reverse_denoising"]
@@ -15,3 +15,11 @@ def test_all_cells_run_without_an_error(lab, name):
     assert not errors, errors[0]
     numbers = [f"[{i + 1}]:" for i in range(page.locator(".jp-CodeCell").count())]
     expect(page.locator(".jp-CodeCell .jp-InputPrompt")).to_have_text(numbers)
+
+
+def test_an_answer_is_collapsed_until_its_cell_has_run(opened):
+    page = opened("01_concrete_scores")
+    collapsed = page.locator(".jp-OutputPlaceholder")
+    assert collapsed.count() >= 3
+    run_all(page)
+    expect(collapsed).to_have_count(0)

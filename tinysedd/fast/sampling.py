@@ -120,7 +120,7 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
     (Campbell et al., 2205.14987).
 
     A corrector step masks a few characters of the finished text (a sixteenth of them, at least one) and draws them
-    again given the rest, oldest first. With the exact score and one character at a time this is Gibbs sampling, which
+    again given the rest, oldest first; of the same age, those that are far apart. With the exact score and one character at a time this is Gibbs sampling, which
     leaves p(x0) unchanged. It repairs characters that were drawn when little was visible, or together with others.
     """
     costs = getattr(score, "costs", None)
@@ -128,8 +128,9 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
     first = write(score, process, x, free, steps - steps // 4, generator)
     states, x, count = list(first.states), first.states[-1], int(free.sum())
     few = max(count // 16, 1)
-    steps_masked = (first.states == process.mask).sum(0)  # (B, L): how long each character stayed masked
-    order = steps_masked.masked_fill(~free, steps + 1).argsort(dim=-1, stable=True)
+    born = (first.states == process.mask).sum(0)  # (B, L): the step that wrote each character
+    age = born + golden_order(x, generator) / x.shape[-1]
+    order = age.masked_fill(~free, steps + 1).argsort(dim=-1)
     for step in range(steps // 4 if count else 0):
         positions = order[:, [(step * few + i) % count for i in range(few)]]  # (B, few)
         hit = torch.zeros_like(x, dtype=torch.bool).scatter(-1, positions, True)
