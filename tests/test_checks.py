@@ -496,3 +496,17 @@ def test_unknown_check_suggests_a_known_one():
 )
 def test_values_are_printed_for_a_reader(value, text):
     assert format_value(value) == text
+
+
+def test_a_right_answer_passes_even_if_its_picture_fails_or_takes_too_long():
+    @exercise("right.", seconds=0.2)
+    def double(x):
+        return 2 * x
+
+    @double.cases
+    def _(rng):
+        yield (torch.tensor([1.0, 2.0, 3.0]),)
+
+    for broken in (lambda function: 1 / 0, lambda function: [None for _ in iter(int, 1)]):
+        double.picture(broken)
+        assert "right" in str(double(lambda x: x + x))

@@ -214,8 +214,15 @@ class Exercise:
         self._check_generator(function, given)
         if self.gradient:
             self._check_gradient(function)
-        picture = self._parts.get("picture")
-        return Passed(f"{self.name} is right: {self.success}", picture and picture(function))
+        return Passed(f"{self.name} is right: {self.success}", self._picture(function))
+
+    def _picture(self, function: Callable) -> Any:
+        """What is shown after a success. The answer is right even if drawing it fails or takes too long."""
+        try:
+            with _time_limit(self.seconds):
+                return self._parts["picture"](function) if "picture" in self._parts else None
+        except Exception:
+            return None
 
     def run(self, function: Callable, case: tuple, seed: int = 0) -> Outcome:
         """Call a function on copies of a case's arguments, and measure the result if the exercise has a measure.

@@ -120,8 +120,9 @@ def corrected(score: Score, process: Absorbing, x: Tensor, free: Tensor, steps: 
     (Campbell et al., 2205.14987).
 
     A corrector step masks a few characters of the finished text (a sixteenth of them, at least one) and draws them
-    again given the rest, oldest first; of the same age, those that are far apart. With the exact score and one character at a time this is Gibbs sampling, which
-    leaves p(x0) unchanged. It repairs characters that were drawn when little was visible, or together with others.
+    again given the rest, oldest first; of the same age, those that are far apart. With the exact score and one
+    character at a time this is Gibbs sampling, which leaves p(x0) unchanged. It repairs characters that were drawn when
+    little was visible, or together with others.
     """
     costs = getattr(score, "costs", None)
     write = spread if costs is None or len(costs) < x.shape[1] else planned
