@@ -35,7 +35,7 @@ def code_cells(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def has_output(source: str) -> bool:
-    """Whether a cell should have an output: it ends with a value, or it prints outside a function; update() has none."""
+    """Whether a cell should have an output: it ends with a value, or it prints outside a function."""
     statements = [s for s in ast.parse(source).body if not isinstance(s, ast.FunctionDef | ast.ClassDef)]
     calls = [node.func for s in statements for node in ast.walk(s) if isinstance(node, ast.Call)]
     last = ast.unparse(statements[-1]) if statements else ""

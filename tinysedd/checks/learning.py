@@ -502,7 +502,8 @@ weighted_loss.mistakes({
 def _(function):
     from tinysedd.show import curve
 
-    process, rng, x0, points = Absorbing(20), torch.Generator().manual_seed(0), torch.zeros((50, 200), dtype=int), []
+    process, rng, points = Absorbing(20), torch.Generator().manual_seed(0), []
+    x0 = torch.zeros((50, 200), dtype=torch.int64)
     even = torch.full((*x0.shape, 20), 1 / 20).log()
     for t in torch.linspace(0.25, 1, 16)[:, None].expand(-1, len(x0)):
         x = process.perturb(x0, process.schedule.total(t), rng)
@@ -852,6 +853,6 @@ noised.mistakes({
 
 @noised.picture
 def _(function):
-    x, _ = function(torch.zeros((20000, 16), dtype=int), 1, torch.Generator().manual_seed(0))
+    x, _ = function(torch.zeros((20000, 16), dtype=torch.int64), 1, torch.Generator().manual_seed(0))
     share = torch.bincount(tensor(x).sum(-1), minlength=17) / len(x)
     return _bars(share, 1 / 17, "All numbers of masks are equally frequent", xlabel="masks", ylabel="share of texts")

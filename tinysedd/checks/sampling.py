@@ -163,7 +163,8 @@ def _film(step: Callable) -> object:
             p = torch.stack([tensor(step(s.exp(), text, now, later)) for s, text in zip(log_score, x)])
         x = sample_categorical(p, rng)
         states.append(x)
-    return animation(Trajectory(torch.stack(states), times, torch.zeros(3, dtype=bool), 30, alphabet=world.alphabet))
+    given = torch.zeros(3, dtype=torch.bool)
+    return animation(Trajectory(torch.stack(states), times, given, 30, alphabet=world.alphabet))
 
 
 @exercise("each row is a pmf, even when the step is too long.")

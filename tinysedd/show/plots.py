@@ -4,7 +4,7 @@ Each function returns a matplotlib Figure with alt text. A notebook displays it 
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -251,7 +251,7 @@ def _layout(edges: np.ndarray, strokes: np.ndarray, width: float, height: float)
 
 
 def curve(
-    lines: dict[str, Sequence],
+    lines: Mapping[str, Sequence],
     *,
     exact: float | None = None,
     x: str = "seconds",
