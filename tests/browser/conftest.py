@@ -89,6 +89,8 @@ def server(tmp_path_factory):
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
                 cell["execution_count"] = None
+                # JupyterLab does not show the number of a cell whose source is folded.
+                cell["metadata"].get("jupyter", {}).pop("source_hidden", None)
         (notebooks / path.relative_to(ROOT / "notebooks")).write_text(json.dumps(notebook), "utf-8")
 
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={notebooks}"]
