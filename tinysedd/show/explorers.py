@@ -55,7 +55,7 @@ STYLE = """<style>
 .tinysedd-show text, .tinysedd-show pre { font: 12px "DejaVu Sans Mono", Menlo, Consolas, monospace; margin: 0; }
 .tinysedd-show text { text-anchor: middle; fill: currentColor; }
 .tinysedd-show .bars { display: grid; grid-template-columns: auto 12em auto; gap: 0.1em 0.8em; align-items: center; }
-.tinysedd-show i { display: block; height: 1em; background: #0072b2; }
+.tinysedd-show i { display: block; height: 1em; background: #009e73; }
 .tinysedd-prompt input { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .tinysedd-show .key { display: inline-block; width: 10em; height: 0.8em; }
 </style>"""

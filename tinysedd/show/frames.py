@@ -78,7 +78,7 @@ def frames(trajectory: Trajectory, rows: Iterable[int] | None = None, max_frames
     states, last = trajectory.states, len(trajectory.states) - 1  # (T+1, rows, L), T
     given = trajectory.given.cpu().expand_as(states)
     masked = torch.zeros_like(given) if trajectory.mask is None else states == trajectory.mask
-    forward = bool(trajectory.times[-1] > trajectory.times[0])
+    forward = is_forward(trajectory)
     settled = (states == states[-1]).int().flip(0).cummin(0).values.flip(0).bool()  # equal to the end from here on
     settled = states == states[0] if forward else settled
     unfinished = ~settled if forward or trajectory.mask is None else masked
@@ -92,6 +92,11 @@ def frames(trajectory: Trajectory, rows: Iterable[int] | None = None, max_frames
 
     steps = sorted({round(i * last / (max_frames - 1)) for i in range(max_frames)})
     return [frame(previous, now) for previous, now in zip(steps[:1] + steps, steps)]
+
+
+def is_forward(trajectory: Trajectory) -> bool:
+    """Whether this is forward noising, where time goes up."""
+    return bool(trajectory.times[-1] > trajectory.times[0])
 
 
 def comparison(before: Tensor, after: Tensor, mask: int | None, alphabet: Alphabet, note: str) -> Frame:

@@ -23,6 +23,7 @@ from tinysedd.show.frames import (
     UNSETTLED,
     Frame,
     frames,
+    is_forward,
     join_texts,
     legend,
     readable,
@@ -94,7 +95,7 @@ def png(trajectory: Trajectory, seconds: float = 4.0, hold: float = 2.0) -> byte
         changes.append(now.copy())
         changes[-1].paste(unchanged, mask=difference.point(lambda d: 255 if d == 0 else 0))
     options = dict(append_images=changes, default_image=True, blend=1, transparency=unchanged)
-    still = images[len(images) // 2 if _is_forward(trajectory) else -1]
+    still = images[len(images) // 2 if is_forward(trajectory) else -1]
     return _encode(still, "PNG", duration=_durations(len(images), seconds, hold), **options)
 
 
@@ -126,13 +127,9 @@ def _durations(count: int, seconds: float, hold: float) -> list[int]:
 
 
 def _alt(trajectory: Trajectory) -> str:
-    if _is_forward(trajectory):
+    if is_forward(trajectory):
         return "Noise is added to: " + join_texts([readable(text) for text in trajectory.texts_at(0)])
     return join_texts([readable(text) for text in trajectory.texts])
-
-
-def _is_forward(trajectory: Trajectory) -> bool:
-    return bool(trajectory.times[-1] > trajectory.times[0])
 
 
 @cache
