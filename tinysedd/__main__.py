@@ -1,4 +1,4 @@
-"""The command line: tinysedd train | sample | evaluate, or python -m tinysedd."""
+"""The command line: tinysedd train | sample | evaluate | race, or python -m tinysedd."""
 
 import argparse
 import contextlib
@@ -23,6 +23,18 @@ TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus names.txt --lines --minutes 1 --out names.pt
   tinysedd train --resume poems.pt.train                after Ctrl-C
   tinysedd train --resume poems.pt.train --minutes 9    the same, for longer"""
+RACE_EXAMPLES = """a recipe is a Python file like this one, which gets 20,000 texts of the hidden world:
+  from tinysedd import Absorbing, Config, Training, Transformer, fit
+
+  def train(corpus, seconds, generator):
+      process = Absorbing(len(corpus.alphabet))
+      model = Transformer(process, Config(layers=2, width=64), corpus.alphabet, corpus.length)
+      fit(model, corpus, Training(steps=None, minutes=seconds / 60))
+      return model
+
+examples:
+  tinysedd race --minutes 2 --world 7 --recipe mine.py --name Ada --out ada.json
+  tinysedd race --board *.json                          the table of the class"""
 SAMPLERS = [
     "euler", "tweedie", "first_hitting", "trapezoidal", "entropy_bounded", "spread", "planned", "corrected",
 ]  # fmt: skip
@@ -116,6 +128,19 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=_natural, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
+
+    add = commands.add_parser(
+        "race", help="train on a hidden world against the clock, and be judged by its exact entropy",
+        epilog=RACE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS,
+    ).add_argument  # fmt: skip
+    add("--minutes", type=float, help="training time (default: 2)")
+    add("--world", type=_natural, help="the number of the hidden world, the same for the whole class (default: 1)")
+    add("--recipe", type=Path, help="a Python file with a function train (default: what `tinysedd train` does)")
+    add("--name", help="who races (default: the name of the recipe)")
+    add("--texts", type=_count, help="texts to judge on, at least 2 (default: 400)")
+    add("--out", type=Path, help="file for the result (default: race-NAME.json)")
+    add("--force", action="store_true", help="replace the result if it exists")
+    add("--board", type=Path, nargs="+", help="print the table of these results instead of racing")
     return top
 
 
@@ -433,6 +458,49 @@ def evaluate(args: argparse.Namespace) -> None:
     _say(json.dumps(result, indent=1, allow_nan=False) if args.json else _report(result))
 
 
+def race(given: dict[str, Any]) -> None:
+    """tinysedd race: one entrant's result, or the table of many. given: the options, without those left out."""
+    if "board" in given:
+        if others := ", ".join(f"--{name}" for name in sorted(given.keys() - {"board"})):
+            raise Usage(f"{others} has no effect with --board, which only prints a table")
+        from tinysedd.race import board, read_results
+
+        results = []
+        for path in given["board"]:
+            try:
+                results += read_results(path)
+            except ValueError as error:
+                _say(f"skipped: {error}", sys.stderr)
+        if not results:
+            raise ValueError("there is no result of a race in these files: make one with  tinysedd race --out FILE")
+        _say(board(results))
+        return
+
+    from tinysedd.files import check_output, write_atomically
+    from tinysedd.guard import check_at_least, check_between
+    from tinysedd.race import board, default_recipe, load_recipe
+    from tinysedd.race import race as run_race
+
+    recipe, minutes, texts = given.get("recipe"), given.get("minutes", 2.0), given.get("texts", 400)
+    name = given.get("name", recipe.stem if recipe else "tinysedd")
+    with _usage():
+        check_between(0, math.inf, minutes=minutes)
+        check_at_least(2, texts=texts)
+    out = given.get("out", Path(f"race-{re.sub('[^A-Za-z0-9-]+', '-', name)}.json"))
+    check_output(out, [recipe], "force" in given)
+    train = load_recipe(recipe) if recipe else default_recipe
+    try:
+        result, printed = run_race(name, given.get("world", 1), minutes, train, recipe, texts, progress=True)
+    except KeyboardInterrupt:
+        _say(f"\nThe race was stopped, so there is no {out}.", sys.stderr)
+        raise
+    if printed.strip():
+        _say(f"the recipe printed:\n{printed.rstrip()[-2000:]}", sys.stderr)
+    write_atomically(out, (json.dumps(result, allow_nan=False) + "\n").encode())
+    _say(board([result]))
+    _say(f"The result is in {out}. Compare results with:  tinysedd race --board *.json")
+
+
 def _report(result: dict) -> str:
     def error(values: dict, key: str, form: str = ".4f") -> str:
         return "" if math.isnan(values[key]) else f" +- {values[key]:{form}}"  # of a single text there is none
@@ -595,6 +663,8 @@ def _run(argv: list[str]) -> None:
         train(given, shlex.join(["tinysedd", *argv]))
     elif args.command == "sample":
         sample(args)
+    elif args.command == "race":
+        race(given)
     else:
         evaluate(args)
 

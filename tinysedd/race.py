@@ -29,6 +29,7 @@ import runpy
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from tinysedd.evaluate import Gap, measure_bound, valid_share
 from tinysedd.fast import RECIPE
 from tinysedd.fast.model import FastConfig, FastTransformer
 from tinysedd.fast.objective import fast_loss
-from tinysedd.fast.sampling import sample
+from tinysedd.fast.sampling import planned, sample
 from tinysedd.guard import call, check_alphabet, check_at_least, check_between, check_seed
 from tinysedd.objective import Bound
 from tinysedd.process import Absorbing, Process, Score, Uniform
@@ -49,7 +50,7 @@ from tinysedd.train import Training, fit
 from tinysedd.worlds import Fables
 
 SCHEMA = "tinysedd race 1"
-LENGTH, TRAINING_TEXTS, CALLS = 48, 20_000, 16
+LENGTH, TRAINING_TEXTS, CALLS = 42, 20_000, 16
 SIGNIFICANT = 4  # standard errors below the truth at which a bound is none: 1 in 30,000 by chance
 # Paired differences are rounding noise when the score is exact; below this share of the entropy they mean nothing.
 ROUNDING = 1e-4
@@ -57,7 +58,7 @@ Recipe = Callable[[Corpus, float, Generator], Any]
 
 
 def race_world(seed: int) -> Fables:
-    """The hidden world of a seed: five templates of 48 characters over random words, in which one word is repeated.
+    """The hidden world of a seed: five templates of at most 42 characters over random words, in which one word is repeated.
     The words of a list have one length, so that every template has one."""
     check_seed(seed)
     rng = random.Random(seed)
@@ -183,19 +184,22 @@ def judge(
     if gap.relative < -(SIGNIFICANT * gap.standard_error + ROUNDING):
         low = f"it is {-gap.relative:.1%} +- {gap.standard_error:.1%} below the exact entropy"
         why = f"{low}, which no distribution can reach" + (f"; {why}" if why else "")
-    drawn = sample(
-        score, process, count=samples, steps=CALLS, length=world.length, alphabet=world.alphabet, generator=rng
-    )
-    share = valid_share(world, drawn.states[-1])
-    result |= {"valid": share, "valid_error": math.sqrt(share * (1 - share) / samples), "ledger": None}
+    result["ledger"], sampler = None, None
     if process.mask is not None:
         curve = information_curve(score, process, x0[:32], world.score(process), generator=rng)
         if curve.g.isfinite().all():
+            sampler = partial(planned, costs=curve.g)  # the group sizes of the ledger
             entry = ledger(curve, best_sizes(curve.g, CALLS))
             result["ledger"] = {
                 "learning": entry.learning, "learning_error": entry.learning_error,
                 "factorization": entry.factorization, "factorization_error": entry.factorization_error,
             }  # fmt: skip
+    drawn = sample(
+        score, process, sampler=sampler, steps=CALLS, count=samples,
+        length=world.length, alphabet=world.alphabet, generator=rng,
+    )  # fmt: skip
+    share = valid_share(world, drawn.states[-1])
+    result |= {"valid": share, "valid_error": math.sqrt(share * (1 - share) / samples)}
     if why is None and not math.isfinite(gap.relative):
         why = "it gives a true text the probability 0, so its gap is infinite"
     return result | {"verdict": "bound" if why is None else f"no bound: {why}"}
@@ -324,10 +328,8 @@ def board(results: list[dict]) -> str:
         at = 0
         while at < len(ranked):
             best = ranked[at]
-            tied = [r for r in ranked[at:] if _gap(r) - _gap(best) <= 2 * math.hypot(r["gap_error"], best["gap_error"])]
-            place = f"{at + 1}{'=' if len(tied) > 1 else '.'}"
-            # Ties are with the best of the group; a less certain result further down stays in its order.
-            count = next((k for k, r in enumerate(ranked[at:]) if r not in tied), len(ranked) - at)
+            tied = (_gap(r) - _gap(best) <= 2 * math.hypot(r["gap_error"], best["gap_error"]) for r in ranked[at:])
+            count = next((k for k, tie in enumerate(tied) if not tie), len(ranked) - at)
             place = f"{at + 1}{'=' if count > 1 else '.'}"
             lines += [_row(place, r) for r in ranked[at : at + count]]
             at += count
