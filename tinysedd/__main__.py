@@ -657,7 +657,7 @@ def _run(argv: list[str]) -> None:
     args = parser().parse_args(argv)
     given = {name: value for name, value in vars(args).items() if name != "command"}
     for name, value in given.items():
-        if isinstance(value, list):  # what some versions of argparse make of --name=--
+        if isinstance(value, list) and name != "board":  # what some versions of argparse make of --name=--
             raise Usage(f"--{name.replace('_', '-')} cannot be --")
     if args.command == "train":
         train(given, shlex.join(["tinysedd", *argv]))

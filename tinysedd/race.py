@@ -31,7 +31,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
@@ -58,8 +58,9 @@ Recipe = Callable[[Corpus, float, Generator], Any]
 
 
 def race_world(seed: int) -> Fables:
-    """The hidden world of a seed: five templates of at most 42 characters over random words, in which one word is repeated.
-    The words of a list have one length, so that every template has one."""
+    """The hidden world of a seed: five templates of at most 42 characters over random words.
+
+    Each template repeats one word. The words of a list have one length, so every template has one too."""
     check_seed(seed)
     rng = random.Random(seed)
 
@@ -142,10 +143,8 @@ def run_recipe(
     spent = time.perf_counter() - started
     score, process = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, getattr(entry, "process", None))
     if not callable(score):
-        raise ValueError(
-            f"the recipe returned {type(score).__name__}: return a score function (x, sigma) -> log_score"
-        )
-    if type(process) not in (Absorbing, Uniform):
+        raise ValueError(f"the recipe returned {type(score).__name__}: return a score function (x, sigma) -> log_score")
+    if not isinstance(process, Absorbing | Uniform) or type(process) not in (Absorbing, Uniform):
         raise ValueError(
             f"the process of the recipe is {type(process).__name__}: give the score a .process, or return "
             "(score, process), where the process is Absorbing or Uniform"
@@ -153,7 +152,7 @@ def run_recipe(
     check_alphabet(corpus.alphabet, process, getattr(score, "alphabet", None))
     if isinstance(score, torch.nn.Module):
         score.eval()
-    return score, process, spent, printed.getvalue()
+    return cast(Score, score), process, spent, printed.getvalue()
 
 
 @torch.no_grad()
@@ -163,7 +162,8 @@ def judge(
     """Judge a score on fresh texts of the world, the same for every entrant.
 
     Returns gap and gap_error (shares of the entropy; the error is paired over texts), valid and valid_error (share of
-    the samples in 16 calls), the ledger for 16 calls in nats per text (None without masks), and the verdict.
+    the samples in 16 calls), the ledger for 16 calls in nats per text (None without masks), and the verdict:
+    "bound", or "no bound: " and why.
     A true bound is never below the truth on average: its mean difference to the exact score is a KL divergence. So a
     gap that lies 4 standard errors below 0 is no bound. ValueError or FloatingPointError for a nonsensical score.
     """
@@ -179,7 +179,7 @@ def judge(
     else:
         learned, exact = Bound(_claim(own, x0), world.length), Bound(-world.log_prob(x0), world.length)
     gap = Gap(learned, exact, world.entropy())
-    result = {"gap": gap.relative, "gap_error": gap.standard_error}
+    result: dict[str, Any] = {"gap": gap.relative, "gap_error": gap.standard_error}
     why = _peeks(score, process, x0)
     if gap.relative < -(SIGNIFICANT * gap.standard_error + ROUNDING):
         low = f"it is {-gap.relative:.1%} +- {gap.standard_error:.1%} below the exact entropy"
@@ -233,10 +233,10 @@ def _peeks(score: Score, process: Process, x0: Tensor) -> str | None:
 def machine_speed() -> float:
     """GFLOP/s of 256 x 256 matmuls here, in float32: to tell a fast laptop from a slow one."""
     a = torch.rand(256, 256)
-    a @ a
+    torch.mm(a, a)
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < 0.2:
-        a @ a
+        torch.mm(a, a)
         count += 1
     return count * 2 * 256**3 / (time.perf_counter() - started) / 1e9
 
@@ -257,7 +257,8 @@ def race(
         "late_seconds": late if late > 6 * minutes + 2 else 0.0,
         "entropy_per_char": world.entropy() / world.length, "machine_gflops": machine_speed(),
     }  # fmt: skip
-    judged = judge(score, process, world, seed, texts, progress=progress)
+    with _recipe_errors(path), contextlib.redirect_stdout(io.StringIO()):  # the score is the recipe's code too
+        judged = judge(score, process, world, seed, texts, progress=progress)
     if not math.isfinite(judged["gap"]):
         judged |= {"gap": None, "gap_error": None}
     return result | judged, printed
