@@ -42,9 +42,10 @@ html { text-size-adjust: 100%; -webkit-text-size-adjust: 100%; }
 body { max-width: 56rem; margin: 0 auto; padding: 0 1rem 2rem; background: var(--paper); color: var(--ink);
   font: 1.0625rem/1.65 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, "DejaVu Serif", serif;
   overflow-wrap: break-word; }
-nav, h1, h2, h3, th, summary, .note { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+nav, h1, h2, h3, th, summary, .note, .caption, .tinysedd-player { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 nav { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.2rem 1.5rem; padding: 0.9rem 0;
   border-bottom: 1px solid var(--line); font-size: 0.9rem; }
+@media (max-width: 40rem) { nav span { display: none; } }
 nav:last-child { border: solid var(--line); border-width: 1px 0 0; margin-top: 3rem; }
 a { color: var(--link); text-underline-offset: 0.15em; }
 h1, h2, h3 { line-height: 1.25; margin: 2.2em 0 0.7em; text-wrap: balance; }
@@ -60,8 +61,8 @@ pre code { font-size: inherit; }
 pre { margin: 0.9rem 0; padding: 0.7rem 0.9rem; line-height: 1.5; white-space: pre; overflow-x: auto; tab-size: 4; }
 .source, p + pre, pre:has(> code) { background: var(--box); border-radius: 6px; }
 .printed { border-left: 3px solid var(--line); padding-block: 0.2rem; }
-.k { color: var(--keyword); } .s { color: var(--string); } .n { color: var(--number); }
-.c { color: var(--comment); font-style: italic; }
+.source .k { color: var(--keyword); } .source .s { color: var(--string); } .source .n { color: var(--number); }
+.source .c { color: var(--comment); font-style: italic; }
 .box { overflow-x: auto; margin: 0.9rem 0; }
 .picture { background: #fff; color: #1a1a1a; padding: 0.5rem; border-radius: 6px; width: fit-content; max-width: 100%; }
 img { display: block; max-width: 100%; height: auto; }
@@ -74,7 +75,7 @@ summary { cursor: pointer; padding: 0.35rem 0; font-size: 0.9rem; color: var(--l
 details > :last-child:not(summary) { margin-bottom: 0.9rem; }
 details .source { padding: 0; background: none; }
 .tinysedd-player details { border: 0; padding: 0; }
-math { font-size: 1.08em; }
+math { font-family: "STIX Two Math", "Cambria Math", "Latin Modern Math", "DejaVu Math TeX Gyre", math; }
 .formula { display: block; max-width: 44rem; overflow: auto hidden; padding: 0.3rem 0; text-align: center; }
 .live { display: inline-block; padding: 0.6rem 1.2rem; border-radius: 6px; background: var(--link); color: var(--paper);
   text-decoration: none; font-weight: bold; }
@@ -110,7 +111,7 @@ class Renderer(mistune.HTMLRenderer):
 
 def mathml(formula: str, display: bool = False) -> str:
     """A formula in LaTeX as MathML. ValueError if a command is unknown."""
-    element = convert_to_element(formula)
+    element = convert_to_element(formula, display="block" if display else "inline")
     element.attrib = {"display": "block"} if display else {}
     found = unescape(ET.tostring(element, encoding="unicode").replace("&amp;#", "&#"))  # latex2mathml escapes twice
     found = re.sub(r"(?<=>)[^<>]*[<>][^<>]*(?=</m)", lambda m: escape(m[0]), found).replace(" />", "/>")
@@ -202,7 +203,8 @@ class Sheet:
     """A notebook or a Markdown file of the course, as a page without its frame. ValueError says what is wrong with it.
 
     name       its path in the course without the suffix: "exercises/04_score_entropy"
-    title, question, words, html    what its first heading says, the bold line below it, its length, its content
+    title, question, label    what its first heading says, the bold line below it, the title as HTML for a link
+    html, text, headings, links    its content as HTML and as Markdown and code, its sections, what it links to
     """
 
     def __init__(self, path: Path):
@@ -217,14 +219,13 @@ class Sheet:
         renderer = Renderer()
         markdown = mistune.create_markdown(renderer=renderer, plugins=["table", formulas])
         try:
-            self.html = "".join(
-                str(markdown(c.source)) if c.cell_type == "markdown" else code_cell(c) for c in cells
-            )
+            self.html = "".join(str(markdown(c.source)) if c.cell_type == "markdown" else code_cell(c) for c in cells)
         except KeyError as error:
             raise ValueError(f"a picture of {path} has no {error.args[0]} text: end its cell with describe(fig, alt)")
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         self.title, self.question = re.search(r"# (.*)(?:\s+\*\*(.*)\*\*)?", cells[0].source).groups()
+        self.label = re.sub(r"(?<=^\d\d)( · .*)", r"<span>\1</span>", self.title)  # on a phone just its number
         self.text = "\n".join(c.source for c in cells if not c.metadata.get("jupyter", {}).get("source_hidden"))
         self.headings, self.links = renderer.headings, renderer.links
 
@@ -255,11 +256,13 @@ def sheet_page(sheet: Sheet, before: Sheet | None, after: Sheet | None) -> str:
     """The page of a sheet, with links to the sheets before and after it."""
     up = "../" * sheet.name.count("/")
     links = [
-        f'<a href="{up}{before.name}.html" rel="prev">← {before.title}</a>' if before else "<span></span>",
-        f'<a href="{up}index.html">All of the course</a>',
-        f'<a href="{up}{after.name}.html" rel="next">{after.title} →</a>' if after else "<span></span>",
+        f'<a href="{up}{before.name}.html" rel="prev">← {before.label}</a>' if before else "<i></i>",
+        f'<a href="{up}index.html">The course</a>',
+        f'<a href="{up}{after.name}.html" rel="next">{after.label} →</a>' if after else "<i></i>",
     ]
-    items = "".join(f'<li><a href="#{anchor}">{re.sub("<[^>]*>", "", text)}</a></li>' for anchor, text in sheet.headings)
+    items = "".join(
+        f'<li><a href="#{anchor}">{re.sub("<[^>]*>", "", text)}</a></li>' for anchor, text in sheet.headings
+    )
     contents = details("On this page", f"<ul>{items}</ul>")
     use = "This page is for reading: your code is checked" if up else "This page shows the outputs as stored: cells run"
     note = f'<p class="note">{use} in Jupyter, in <code>notebooks/{sheet.name}.ipynb</code>.</p>\n'
@@ -277,15 +280,16 @@ def index(sheets: list[Sheet], live: bool) -> str:
             continue
         number, title = sheet.title.split(" · ")
         minutes = 5 * round(len(sheet.text.split()) / WORDS_PER_MINUTE / 5)
-        practice = ""
+        practice = '<td colspan="3"></td>'
         if given := exercises.get(sheet.path.name):
             effort = [map(int, pair) for pair in re.findall(r"· (\d+) minutes · (\d+) point", given.text)]
             time, points = map(sum, zip(*effort))
-            count = f"{len(effort)} exercises"
-            practice = f'<a href="{given.name}.html">{count}</a>, {time} minutes, {points} points'
+            practice = (
+                f'<td><a href="{given.name}.html">{len(effort)} exercises</a></td><td>{time}</td><td>{points}</td>'
+            )
         rows += (
             f'<tr><td>{number}</td><td><a href="{sheet.name}.html">{title}</a></td><td>{sheet.question}</td>'
-            f"<td>{minutes}</td><td>{practice}</td></tr>\n"
+            f"<td>{minutes}</td>{practice}</tr>\n"
         )
     try_it = (
         '<p><a class="live" href="fables.html">Write with the model now</a></p>\n'
@@ -300,7 +304,7 @@ def index(sheets: list[Sheet], live: bool) -> str:
         "learned stands next to the true one.</p>\n"
         f"{try_it if live else ''}<h2>The course</h2>\n"
         '<div class="box"><table>\n<tr><th></th><th>notebook</th><th>the question it answers</th>'
-        f"<th>minutes to read</th><th>practice</th></tr>\n{rows}</table></div>\n"
+        f"<th>minutes to read</th><th>practice</th><th>minutes</th><th>points</th></tr>\n{rows}</table></div>\n"
         '<p>The <a href="glossary.html">glossary</a> has every term and symbol.</p>\n'
         '<p class="note">These pages show the notebooks with their stored outputs. To change a cell and run it, and to '
         "have your exercises checked, open the notebooks in Jupyter.</p>\n",
