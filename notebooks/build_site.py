@@ -42,7 +42,8 @@ html { text-size-adjust: 100%; -webkit-text-size-adjust: 100%; }
 body { max-width: 56rem; margin: 0 auto; padding: 0 1rem 2rem; background: var(--paper); color: var(--ink);
   font: 1.0625rem/1.65 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, "DejaVu Serif", serif;
   overflow-wrap: break-word; }
-nav, h1, h2, h3, th, summary, .note, .caption, .tinysedd-player { font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+nav, h1, h2, h3, th, summary, .note, .caption, .tinysedd-player {
+  font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 nav { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.2rem 1.5rem; padding: 0.9rem 0;
   border-bottom: 1px solid var(--line); font-size: 0.9rem; }
 @media (max-width: 40rem) { nav span { display: none; } }
@@ -68,7 +69,8 @@ pre { margin: 0.9rem 0; padding: 0.7rem 0.9rem; line-height: 1.5; white-space: p
 img { display: block; max-width: 100%; height: auto; }
 .wide img { max-width: none; }
 table { border-collapse: collapse; font-size: 0.95rem; line-height: 1.45; }
-th, td { padding: 0.45rem 0.9rem 0.45rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { padding: 0.45rem 0.9rem 0.45rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }
 th { font-size: 0.85rem; color: var(--soft); }
 details { margin: 0.9rem 0; padding: 0.1rem 0.9rem; border: 1px solid var(--line); border-radius: 6px; }
 summary { cursor: pointer; padding: 0.35rem 0; font-size: 0.9rem; color: var(--link); }
@@ -110,10 +112,17 @@ class Renderer(mistune.HTMLRenderer):
 
 
 def mathml(formula: str, display: bool = False) -> str:
-    """A formula in LaTeX as MathML. ValueError if a command is unknown."""
-    element = convert_to_element(formula, display="block" if display else "inline")
-    element.attrib = {"display": "block"} if display else {}
-    found = unescape(ET.tostring(element, encoding="unicode").replace("&amp;#", "&#"))  # latex2mathml escapes twice
+    """A formula in LaTeX as MathML. ValueError if a command is unknown.
+
+    A line cannot break inside <math>, so a long formula within a line becomes one <math> up to each relation sign.
+    """
+    parts = [[]]
+    for element in convert_to_element(formula, display="block" if display else "inline")[0]:
+        parts[-1].append(ET.tostring(element, encoding="unicode").replace("&amp;#", "&#"))  # it escapes twice
+        if len(formula) > 30 and not display and element.tag == "mo" and unescape(element.text or "") in "=∝≤≥≈":
+            parts.append([])
+    start = '<math display="block"><mrow>' if display else "<math><mrow>"
+    found = unescape("<wbr>".join(f"{start}{''.join(part)}</mrow></math>" for part in parts if part))
     found = re.sub(r"(?<=>)[^<>]*[<>][^<>]*(?=</m)", lambda m: escape(m[0]), found).replace(" />", "/>")
     if "\\" in found:
         raise ValueError(f"latex2mathml cannot read the formula {formula}: write it with other commands")
@@ -221,7 +230,9 @@ class Sheet:
         try:
             self.html = "".join(str(markdown(c.source)) if c.cell_type == "markdown" else code_cell(c) for c in cells)
         except KeyError as error:
-            raise ValueError(f"a picture of {path} has no {error.args[0]} text: end its cell with describe(fig, alt)")
+            raise ValueError(
+                f"a picture of {path} has no {error.args[0]} text: end its cell with describe(fig, alt)"
+            ) from None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         self.title, self.question = re.search(r"# (.*)(?:\s+\*\*(.*)\*\*)?", cells[0].source).groups()
