@@ -102,7 +102,7 @@ def test_nothing_is_loaded(pages):
 
 
 def test_every_formula_is_mathml(pages):
-    for path, page in pages.items():
+    for page in pages.values():
         assert "$" not in page.prose and "\\" not in page.prose, re.findall(r".*[$\\].*", page.prose)[:3]
     source = (NOTEBOOKS / "glossary.md").read_text("utf-8")
     glossary = next(page for path, page in pages.items() if path.name == "glossary.html")
