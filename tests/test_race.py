@@ -103,6 +103,7 @@ def test_a_claim_below_the_entropy_is_no_bound(world, factor, verdict):
     assert result["verdict"].startswith(verdict) and result["gap"] == pytest.approx(factor - 1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_joint_posterior_put_into_the_formula_is_no_bound(world):
     """The cost of all masks together, -log p(masked | visible) = log p(visible) - log p(x0), weighted by 1/m."""
     process = Absorbing(len(world.alphabet))
@@ -135,6 +136,14 @@ def test_a_joint_posterior_put_into_the_formula_is_no_bound(world):
 def test_nonsense_is_refused(world, entry, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         run_recipe(lambda *_: entry, race_corpus(world, 3), 1.0)
+
+
+@pytest.mark.parametrize(("spent", "late"), [(60.0, 0.0), (67.0, 0.0), (100.0, 40.0)])
+def test_a_recipe_that_takes_too_long_is_marked(world, monkeypatch, spent, late):
+    process = Absorbing(len(world.alphabet))
+    monkeypatch.setattr(race, "run_recipe", lambda *_, **__: (world.score(process), process, spent, ""))
+    monkeypatch.setattr(race, "TRAINING_TEXTS", 200)
+    assert race.race("ada", 3, 1.0, texts=4)[0]["late_seconds"] == late
 
 
 # The command
