@@ -90,7 +90,7 @@ def group_per_character(f, g, k, n):
     return f[k] - f[k : k + n].mean(), n * (g[k] - f[k])
 
 
-@wrong("group_errors")
+@wrong("group_errors", "You use k - 1")
 def group_with_k_from_one(f, g, k, n):
     return n * f[k - 1] - f[k - 1 : k - 1 + n].sum(), n * (g[k - 1] - f[k - 1])
 

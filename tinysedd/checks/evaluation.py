@@ -285,6 +285,7 @@ group_errors.mistakes({
     "n * (g[k] - f[k]) => (g - f)[k : k + n].sum()": "Your learning error goes on to g(k + 1). All n are drawn while "
     "k are visible: each costs g(k).",
     "n * (g[k] - f[k]) => n * g[k]": "This is all that the model pays. The learning error is what it pays above f(k).",
+    "group_errors._reference(f, g, k - 1, n)": "You use k - 1. f[k] is already the cost after k visible characters.",
     "sum(result)": "You return the sum of the two errors. Return both: (factorization, learning).",
 })  # fmt: skip
 
