@@ -141,6 +141,71 @@ def test_evaluate_takes_a_text_file(checkpoint, capsys, tmp_path):
     assert result["texts"] == 3 and "gap" not in result  # blocks of 64 in the last tenth of 2,000 characters
 
 
+# A world of the user's own
+
+ANIMALS = """
+from pathlib import Path
+from tinysedd import Fables
+Path("ran").touch()
+world = Fables(["a {:animal}", "the {:animal}"], {"animal": "cat dog"}, 8)
+"""
+
+
+@pytest.fixture
+def animals(tmp_path, monkeypatch):
+    """The current folder has a world animals:world, which leaves a file when its code runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.delitem(sys.modules, "animals", raising=False)
+    Path("animals.py").write_text(ANIMALS)
+    yield "animals:world"
+    sys.modules.pop("animals", None)
+
+
+def forget(module="animals"):
+    """As in a new process, in which the module has not been imported."""
+    sys.modules.pop(module, None)
+    Path("ran").unlink(missing_ok=True)
+
+
+def test_a_world_is_trained_on_and_measured_by_its_name_and_a_checkpoint_alone_runs_no_code(animals, capsys):
+    main(["train", "--corpus", animals, *SMALL, "--batch", "8", "--steps", "2"])
+    assert notes("model.pt")["corpus"] == animals and Path("ran").exists()
+    forget()
+    main(["sample", "--checkpoint", "model.pt", "--plain"])
+    assert "--corpus animals:world" in error_of("evaluate", "--checkpoint", "model.pt")
+    assert not Path("ran").exists()
+    capsys.readouterr()
+    few = ["--texts", "8", "--samples", "2", "--json"]
+    main(["evaluate", "--checkpoint", "model.pt", "--corpus", animals, *few])
+    result = json.loads(capsys.readouterr().out)
+    entropy = torch.tensor(4.0).log().item() / 8  # four texts, equally likely
+    assert result["entropy_per_char"] == pytest.approx(entropy) and result["gap"] > 0
+    error = error_of("evaluate", "--checkpoint", "fables", "--corpus", animals)
+    assert "animals:world writes 8 characters" in error and "the model 64" in error
+
+
+def test_a_stopped_training_on_a_world_goes_on_only_when_the_world_is_named(animals, monkeypatch, capsys):
+    options = ["--corpus", animals, *SMALL, "--batch", "8", "--steps", "6"]
+    main(["train", *options, "--out", "whole.pt"])
+    press_ctrl_c_in_draw(monkeypatch, 5)
+    with pytest.raises(SystemExit):
+        main(["train", *options])
+    assert "--resume model.pt.train --corpus animals:world" in capsys.readouterr().out
+    forget()
+    assert "name it, if you trust it" in error_of("train", "--resume", "model.pt.train")
+    assert not Path("ran").exists()
+    Path("animals.py").write_text(ANIMALS.replace("cat dog", "cat dog dog  "))
+    assert "not the text that this training began with" in error_of(
+        "train", "--resume", "model.pt.train", "--corpus", animals
+    )
+    forget()
+    Path("animals.py").write_text(ANIMALS)
+    main(["train", "--resume", "model.pt.train", "--corpus", animals])
+    for a, b in zip(load("model.pt").parameters(), load("whole.pt").parameters()):
+        assert (a == b).all()
+
+
 # tinysedd train
 
 

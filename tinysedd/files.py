@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from tinysedd.worlds import WORLDS, World
 
 SHAKESPEARE = Path("data/shakespeare.txt")
 KNOWN = ", ".join([*WORLDS, SHAKESPEARE.stem])
+KINDS = f"a text file, module:name, or one of {KNOWN}"
 MEMBERS = ("alphabet", "length", "sample", "log_prob", "entropy", "score")  # of a world
 
 
@@ -83,7 +84,7 @@ def load_world(name: str) -> World:
             raise ValueError(f"there is no module {module} for {name}: is there a file {module}.py here?") from None
     if not hasattr(found, member):
         raise ValueError(f"the module {module} has no {member!r} for {name}: its name is misspelled, or not defined")
-    world = getattr(found, member)
+    world: Any = getattr(found, member)
     if isinstance(world, type) or (callable(world) and _missing(world)):
         with _running(name):
             world = world()
@@ -164,9 +165,9 @@ def read_text(name: str | Path) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8 first") from None
     except OSError as error:
-        raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is a text file, module:name, or one of {KNOWN}") from None
+        raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is {KINDS}") from None
     except ValueError:  # a null character
-        raise ValueError(f"{str(name)!r} is no name for a file; a corpus is a text file, module:name, or one of {KNOWN}") from None
+        raise ValueError(f"{str(name)!r} is no name for a file; a corpus is {KINDS}") from None
 
 
 def file_of(name: str | Path) -> Path:
