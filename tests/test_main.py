@@ -188,14 +188,17 @@ def test_a_world_is_trained_on_and_measured_by_its_name_and_a_checkpoint_alone_r
 def test_a_stopped_training_on_a_world_goes_on_only_when_the_world_is_named(animals, monkeypatch, capsys):
     options = ["--corpus", animals, *SMALL, "--batch", "8", "--steps", "6"]
     main(["train", *options, "--out", "whole.pt"])
-    press_ctrl_c_in_draw(monkeypatch, 5)
+    draw = Fables.sample
+    press_ctrl_c_in_draw(monkeypatch, 6, world=Fables)
     with pytest.raises(SystemExit):
         main(["train", *options])
+    monkeypatch.setattr(Fables, "sample", draw)
     assert "--resume model.pt.train --corpus animals:world" in capsys.readouterr().out
     forget()
     assert "name it, if you trust it" in error_of("train", "--resume", "model.pt.train")
     assert not Path("ran").exists()
-    Path("animals.py").write_text(ANIMALS.replace("cat dog", "cat dog dog  "))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # or Python may not see that a file has changed at once
+    Path("animals.py").write_text(ANIMALS.replace("cat dog", "cat dog dog"))
     assert "not the text that this training began with" in error_of(
         "train", "--resume", "model.pt.train", "--corpus", animals
     )
@@ -239,10 +242,10 @@ def ctrl_c_raises():
     signal.signal(signal.SIGINT, before)
 
 
-def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1) -> None:
-    """Send the signal of Ctrl-C to this process while Words draws for the so many-th time. It draws once before the
-    training, for the validation texts."""
-    sample, draws = Words.sample, iter(range(10_000))
+def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1, world: type = Words) -> None:
+    """Send the signal of Ctrl-C to this process while a world draws for the so many-th time. Words draws once before
+    the training, for the validation texts."""
+    sample, draws = world.sample, iter(range(10_000))
 
     def interrupted(self, n, generator=None):
         if next(draws) == number:
@@ -250,7 +253,7 @@ def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
         return sample(self, n, generator)
 
-    monkeypatch.setattr(Words, "sample", interrupted)
+    monkeypatch.setattr(world, "sample", interrupted)
 
 
 @pytest.mark.parametrize("step", [1, 15])

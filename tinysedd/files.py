@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -84,19 +84,19 @@ def load_world(name: str) -> World:
             raise ValueError(f"there is no module {module} for {name}: is there a file {module}.py here?") from None
     if not hasattr(found, member):
         raise ValueError(f"the module {module} has no {member!r} for {name}: its name is misspelled, or not defined")
-    world: Any = getattr(found, member)
-    if isinstance(world, type) or (callable(world) and _missing(world)):
+    world = getattr(found, member)
+    if isinstance(world, type) or _missing(world) and callable(world):
         with _running(name):
             world = world()
     _check_world(world, name)
-    return world
+    return cast(World, world)
 
 
 def _missing(world: object) -> list[str]:
     return [member for member in MEMBERS if not hasattr(world, member)]
 
 
-def _check_world(world: World, name: str) -> None:
+def _check_world(world: Any, name: str) -> None:
     """ValueError unless this has all parts of a world, and writes texts to which it gives a probability."""
     if missing := _missing(world):
         needs = ", ".join(f".{member}" for member in missing)
