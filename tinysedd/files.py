@@ -85,7 +85,7 @@ def load_world(name: str) -> World:
     if not hasattr(found, member):
         raise ValueError(f"the module {module} has no {member!r} for {name}: its name is misspelled, or not defined")
     world = getattr(found, member)
-    if isinstance(world, type) or _missing(world) and callable(world):
+    if isinstance(world, type) or (_missing(world) and callable(world)):
         with _running(name):
             world = world()
     _check_world(world, name)
