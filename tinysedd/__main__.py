@@ -21,6 +21,7 @@ TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus fables --minutes 5
   tinysedd train --corpus my_poems.txt --minutes 2 --out poems.pt
   tinysedd train --corpus names.txt --lines --minutes 1 --out names.pt
+  tinysedd train --corpus animals:world --out animals.pt    the world in animals.py
   tinysedd train --resume poems.pt.train                after Ctrl-C
   tinysedd train --resume poems.pt.train --minutes 9    the same, for longer"""
 RACE_EXAMPLES = """a recipe is a Python file like this one, which gets 20,000 texts of the hidden world:
@@ -71,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "train", help="train a model", epilog=TRAIN_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     ).add_argument  # fmt: skip
-    add("--corpus", help="fables, shakespeare, words, or a UTF-8 text file (default: fables)")
+    add("--corpus", help="fables, shakespeare, words, a UTF-8 text file, or a world, module:name (default: fables)")
     add("--lines", action="store_true", help="the file has one text per line: names, words, formulas")
     add("--process", choices=PROCESSES, help="kind of noise (default: absorbing)")
     add("--minutes", type=float, help="training time (default: 5)")
@@ -120,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("evaluate", help="measure how good a model is").add_argument
     add("--checkpoint", default="fables", help=which_model)
-    add("--corpus", help="a world, shakespeare, or a text file (default: what the model was trained on)")
+    add("--corpus", help="as for train; module:name has to be given (default: what the model was trained on)")
     add("--lines", action="store_true", help="the file has one text per line")
     add("--texts", type=_count, help="texts for the bound (default: all held-out texts; 2000 of a world)")
     add("--samples", type=_count, help="samples for each number of steps, for a world only (default: 500)")
@@ -173,7 +174,7 @@ def train(given: dict[str, Any], command: str) -> None:
     from tinysedd.checkpoint import SHIPPED, is_checkpoint, is_state, notes, save_state
     from tinysedd.costs import information_curve
     from tinysedd.fast.objective import Shares, fast_loss
-    from tinysedd.files import check_output, claim, file_of
+    from tinysedd.files import check_output, claim, file_of, is_own_world
     from tinysedd.worlds import WORLDS
 
     training, run, model, corpus, text, resume = _resumed(args, given) if args.resume else _new(args, command)
@@ -218,7 +219,8 @@ def train(given: dict[str, Any], command: str) -> None:
                 save(model, out, **story, unfinished=True)
                 _say(f"\n{out} has the weights so far.")
             if kept:  # not if a second Ctrl-C came before the first step was over
-                _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}")
+                again = f" --corpus {text}" if is_own_world(text) else ""
+                _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}{again}")
             sys.exit(128 + received[0])
         story |= {"training": asdict(training), "curve": [asdict(point) for point in curve]}
         save(model, out, **story)
@@ -268,9 +270,8 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
     from tinysedd import Absorbing, Training, Uniform, load, load_corpus
     from tinysedd.checkpoint import notes
     from tinysedd.fast.model import FastConfig, FastTransformer
-    from tinysedd.files import fingerprint
+    from tinysedd.files import fingerprint, is_world
     from tinysedd.guard import check_at_least
-    from tinysedd.worlds import WORLDS
 
     minutes = 5.0 if args.steps is None and args.minutes is None else args.minutes
     with _usage():
@@ -297,7 +298,7 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
         model = FastTransformer(process, config, corpus.alphabet, corpus.length)
     else:
         model = load(args.start).train().requires_grad_()
-        length = None if args.corpus in WORLDS else model.length
+        length = None if is_world(args.corpus) else model.length
         corpus = load_corpus(args.corpus, length, model.alphabet, args.lines)
         run |= {"length": model.length, "start": notes(args.start)}
         if corpus.alphabet != model.alphabet or corpus.length != model.length:
@@ -309,8 +310,7 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     """The same for a stopped training: all from its state, but for the few options that may change."""
     from tinysedd import Training, load_corpus
     from tinysedd.checkpoint import build, read_state
-    from tinysedd.files import fingerprint
-    from tinysedd.worlds import WORLDS
+    from tinysedd.files import check_fit, fingerprint, is_own_world, is_world, load_world
 
     state = read_state(args.resume)
     run = state["notes"]
@@ -336,7 +336,9 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     text = run["corpus"]
     if "corpus" in given:
         text = args.corpus
-    elif text not in WORLDS and text != "shakespeare":
+    elif is_own_world(text):
+        raise ValueError(_not_named(args.resume, text))
+    elif not is_world(text) and text != "shakespeare":
         text = os.path.join(run["folder"], text)
         if not Path(text).is_file():
             raise ValueError(f"the text {text} is not there any more: say where it is now with --corpus")
@@ -347,8 +349,17 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     if "corpus" in given:
         run |= {"corpus": text, "folder": os.getcwd()}
     run["fingerprint"] = now
-    corpus = load_corpus(text, None if text in WORLDS else model.length, model.alphabet, run["lines"])
+    if is_world(text):
+        check_fit(load_world(text), text, model.alphabet, model.length)
+    corpus = load_corpus(text, None if is_world(text) else model.length, model.alphabet, run["lines"])
     return training, run, model, corpus, text, state
+
+
+def _not_named(file: Path | str, world: str) -> str:
+    """Why a world in a file's notes is not read: a file of weights, perhaps a stranger's, must not run code."""
+    return (
+        f"{file} was trained on a world of someone's own code, {world}: name it, if you trust it, with --corpus {world}"
+    )
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -392,10 +403,9 @@ def evaluate(args: argparse.Namespace) -> None:
     from tinysedd.checkpoint import notes
     from tinysedd.evaluate import measure_bound, measure_gap, measure_orders, valid_share
     from tinysedd.fast.sampling import best_sampler
-    from tinysedd.files import fingerprint
+    from tinysedd.files import check_fit, fingerprint, is_own_world, is_world, load_world
     from tinysedd.guard import deviation
     from tinysedd.objective import Bound
-    from tinysedd.worlds import WORLDS
 
     model = tinysedd.load(args.checkpoint, device)
     trained_on = notes(args.checkpoint)
@@ -403,10 +413,12 @@ def evaluate(args: argparse.Namespace) -> None:
     lines = args.lines or (args.corpus is None and trained_on.get("lines", False))
     if not isinstance(name, str):
         raise ValueError(f"{args.checkpoint} does not say what it was trained on: name a text with --corpus")
+    if args.corpus is None and is_own_world(name):
+        raise ValueError(_not_named(args.checkpoint, name))
     if model.alphabet is None:
         raise ValueError(f"{args.checkpoint} has no alphabet, so it cannot read {name}")
     rng = torch.Generator().manual_seed(args.seed)
-    world = WORLDS[name]() if name in WORLDS else None
+    world = load_world(name) if is_world(name) else None
     if world is None:
         if args.samples is not None:
             raise Usage(f"--samples has no effect with {name}: only a world can tell which samples are valid")
@@ -415,10 +427,9 @@ def evaluate(args: argparse.Namespace) -> None:
             _say(f"note: {name} has changed since {args.checkpoint} was trained on it", sys.stderr)
     elif args.lines:
         raise Usage(f"--lines has no effect with {name}, which is not a file")
-    elif world.alphabet == model.alphabet and world.length == model.length:
-        texts = world.sample(2000 if args.texts is None else args.texts, rng)
     else:
-        raise ValueError(f"{args.checkpoint} was trained on another alphabet or length than that of {name}")
+        check_fit(world, name, model.alphabet, model.length)
+        texts = world.sample(2000 if args.texts is None else args.texts, rng)
     samples = 500 if args.samples is None else args.samples
     if args.orders is not None and model.process.mask is None:
         raise Usage("--orders has no effect on a model without masks, which writes in no order")
