@@ -50,15 +50,15 @@ blocks.mistakes({
     "sorted(set(text)) => dict.fromkeys(text)": "Your alphabet is in the order of the text. Sort it, so that every "
     "run gives a character the same id.",
     "sorted(set(text)) => sorted(text)": "Your alphabet repeats characters. Each one belongs there once: set(text).",
-    "(0, length, every) => (0, length, length)": "Your blocks start every `length` characters. Let one start every `every` "
-    "characters, so that they may overlap.",
-    "(0, length, every) => (0, length, 1)": "A block starts at each character of your text. Let one start every `every` "
-    "characters.",
+    "(0, length, every) => (0, length, length)": "Your blocks start every `length` characters. Let one start every "
+    "`every` characters, so that they may overlap.",
+    "(0, length, every) => (0, length, 1)": "A block starts at each character of your text. Let one start every "
+    "`every` characters.",
     "[alphabet.index(c) for c in text] => [ord(c) for c in text]": "Your ids are ord(c). An id is the place of a "
     "character in the alphabet: alphabet.index(c).",
     "[alphabet.index(c) for c in text] => [alphabet.index(c) + 1 for c in text]": "Your ids start at 1. The first "
     "character of the alphabet has id 0.",
-    "result[0], result[1][:-1]": "Your last block is missing. A block is there if all of its characters are.",
+    "result[0], result[1][: len(range(0, len(text) - length, every))]": "Your last block is missing. A block is there if all of its characters are.",
     "result[::-1]": "You swapped the two: return the alphabet first, then the blocks.",
 })  # fmt: skip
 
@@ -249,9 +249,9 @@ def _(rng):
 
 
 score_entropy_loss.mistakes({
-    "torch.where(x == mask, entropy, 0.0) => entropy": "Visible characters have a cost in your loss. Count masks only.",
+    "torch.where(x == mask, entropy, 0.0) => entropy": "Visible characters have a cost in your loss. Only masks count.",
     "x == mask => x != mask": "You count the visible characters. Count the masks.",
-    "(1 - EPS) * torch.expm1(sigma) => torch.ones_like(t)": "The weight is missing: multiply by (1 - EPS)(e^sigma - 1).",
+    "(1 - EPS) * torch.expm1(sigma) => torch.ones_like(t)": "The weight, (1 - EPS)(e^sigma - 1), is missing.",
     "(1 - EPS) * torch.expm1(sigma) => (1 - EPS) * sigma.exp()": "Your weight is sigma'(t) alone. Multiply it by "
     "1 - e^-sigma: together they are (1 - EPS)(e^sigma - 1).",
     "(1 - EPS) * torch => torch": "Your weight lacks the factor 1 - EPS.",
@@ -286,7 +286,7 @@ def _(function):
 class _Table(nn.Module):
     """A network that learns which characters are frequent at each position; it ignores x, and notes what it is given.
 
-    With 20 in front, 200 steps with Adam are enough at any usual learning rate.
+    With 20 in front, 120 steps with Adam are enough at any usual learning rate.
     """
 
     __name__ = "network"
@@ -337,7 +337,7 @@ def train(network, texts, mask, steps, generator):
 
 @train.cases
 def _(rng):
-    for L, N, steps in [(6, 3, 200), (10, 2, 240)]:
+    for L, N, steps in [(6, 3, 150), (10, 2, 120)]:
         p = (1.5 * torch.randn(L, N, generator=rng)).softmax(-1)
         yield (
             _Table(L, N),
@@ -375,9 +375,8 @@ def _(result, network, texts, mask, steps, generator):
     _refuse(p[:, 0].std() < 0.1, "All texts have the same time. Draw t at random for each text, in (0, 1].")
     one_time = all(len(s.unique()) == 1 for _, s in network.asked)
     _refuse(one_time, "All texts of a batch have the same time. Draw a time for each text, shape (B,).")
-    clear = seen[hit.mean(1) < 0.3]
-    few = len(clear) > 100 and len({tuple(row.nonzero().flatten().tolist()) for row in clear}) < 30
-    few = few and mask ** texts.shape[1] > 600  # else there are not many different texts
+    clear = x[hit.sum(1) == 0]
+    few = len(clear) > 60 and len(clear.unique(dim=0)) < len(texts.unique(dim=0)) / 3
     _refuse(few, "You train on the same few texts in every step. Draw a new batch in each step.")
     _refuse(network.stale, "Gradients add up from step to step. Call optimizer.zero_grad() before loss.backward().")
     _refuse(not network.table.any(), "The weights never change. Call loss.backward(), then optimizer.step().")
@@ -392,7 +391,7 @@ def _(result, network, texts, mask, steps, generator):
 def _(function):
     from tinysedd.show import curve
 
-    network, texts, mask, steps, rng = train._cases[0]
+    _, texts, mask, steps, rng = train._cases[0]
     losses = list(function(_Table(6, 3), texts, mask, steps, rng.clone_state()))
     means = [(k + 10, sum(losses[k : k + 10]) / 10) for k in range(0, steps, 10)]
     return curve({"your loss": means}, x="steps", y="loss", title="A small table learns with your loop")
@@ -426,8 +425,8 @@ class _Exact(sampling._Score):
     tolerance=binomial_tolerance(8000),
     seconds=60,
     repeats=2,
-    measured=f"the fraction of each text among {2 * TEXTS:,}: rows for the first character, columns for the second; the "
-    "mask comes last",
+    measured=f"the fraction of each text among {2 * TEXTS:,}: rows for the first character, columns for the second; "
+    "the mask comes last",
 )
 def sample(score, count, length, mask, steps, generator):
     x = torch.full((count, length), mask)
@@ -450,7 +449,7 @@ def _(rng):
 
 @sample.exact
 def _(score, count, length, mask, steps, generator):
-    """Each position is unmasked in a random step. Two that are unmasked in the same step are drawn as if independent."""
+    """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
     p = score.p.view((score.N,) * length)
     if length == 2:
         p = (1 - 1 / steps) * p + p.sum(1, keepdim=True) * p.sum(0) / steps
@@ -470,8 +469,8 @@ def _(result, score, count, length, mask, steps, generator):
     right = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))[:-1].tolist()
     levels = sorted(score.levels, reverse=True)
     _refuse(any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right)), "You ask the score at the noise levels "
-            f"{', '.join(f'{s:.3g}' for s in levels[:4])}. With steps = {steps} they are total_noise(t) at evenly spaced "
-            f"times t from 1 down: {', '.join(f'{s:.3g}' for s in right[:4])}.")  # fmt: skip
+            f"{', '.join(f'{s:.3g}' for s in levels[:4])}. With steps = {steps} they are total_noise(t) at evenly "
+            f"spaced times t from 1 down: {', '.join(f'{s:.3g}' for s in right[:4])}.")  # fmt: skip
     _refuse(score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any(), "A visible character changed. "
             "Only masks are replaced: torch.where(x == mask, y, x).")  # fmt: skip
     _refuse(any((x == mask).any() for x in calls), "Masks are left at the end. In the last step, to noise 0, staying "
@@ -514,7 +513,7 @@ def _(function):
     "your program reads, learns and writes.",
     tolerance=lambda p: torch.full_like(p, 0.3),
     seconds=120,
-    measured="the probability of a (first column) and b in the first four places of a text of masks, as your network says",
+    measured="how probable an a is: in the first four of many masks, or next to many a (first) or b (second)",
 )
 def main(text, every, steps):
     alphabet, texts = blocks._reference(text, 8, every)
@@ -529,8 +528,8 @@ def main(text, every, steps):
 
 @main.cases
 def _(rng):
-    yield "aaab" * 500, 4, 80
-    yield "baaa" * 500, 1, 80
+    yield "aaab" * 500, 2, 80  # a at even places
+    yield ("a" * 64 + "b" * 64) * 20, 64, 80  # blocks of one character
 
 
 @main.measure
@@ -540,29 +539,29 @@ def _(result, text, every, steps):
     alphabet, network, written = result
     _refuse("".join(alphabet) != "ab", f"Return the alphabet first, here 'ab'; yours is {describe(alphabet)}.")
     _refuse(not isinstance(network, nn.Module), f"The second result should be the network, not {describe(network)}.")
-    readable = isinstance(written, list | tuple) and len(written) > 0 and all(isinstance(w, str) for w in written)
+    readable = isinstance(written, list) and len(written) > 0 and all(isinstance(w, str) for w in written)
     _refuse(not readable, f"The third result should be a list of texts, but it is {describe(written)}. Turn ids into "
             "characters: ''.join(alphabet[i] for i in row).")  # fmt: skip
-    length, others = len(written[0]), {c for w in written for c in w} - set("ab")
-    _refuse(others, f"Your texts have characters that the alphabet lacks, such as {min(others | {' '})!r}.")
+    length = len(written[0])
+    x = torch.tensor([[2], [0], [1]]).repeat(1, length)  # masks; all a but for a mask; all b but for a mask
+    x[:, -1] = 2
     with torch.no_grad():
-        p, q = (network(torch.full((1, length), state), torch.ones(1)).softmax(-1)[0, :4].double() for state in (2, 1))
-    exact = main._parts["exact"](text, every, steps)
-    off, a = (p - exact).abs().max(), p[:, 0]
-    _refuse(off > 0.3 and (q - exact).abs().max() < 0.3, "You train with the mask len(alphabet) - 1, which is a "
-            "character. The mask is len(alphabet).")  # fmt: skip
-    other = main._parts["exact"](text, 5 - every, steps)
-    _refuse(off > 0.3 and (p - other).abs().max() < 0.2, "Your blocks do not start where they should. Pass `every` "
-            "on to blocks.")  # fmt: skip
-    _refuse(off > 0.3 and ((a - a.mean()).abs().max() < 0.25), "The network has hardly learned anything. train(...) "
-            "runs only while you loop over it: for loss in train(...).")  # fmt: skip
-    fit = sum(w[k] == text[k] for w in written for k in range(length)) / (length * len(written))
-    _refuse(every == 4 and off < 0.3 and fit < 0.7, "The network has learned, but your texts do not show it. Give "
-            "sample the trained network, and read ids by their place in the alphabet.")  # fmt: skip
+        p = network(x, torch.ones(3)).softmax(-1)[..., 0].double()  # of an a
+    if every == 64:
+        _refuse(p[1, -1] > 0.7 and p[2, -1] > 0.3, "You train with the mask len(alphabet) - 1, which is a character. "
+                "The mask is len(alphabet).")  # fmt: skip
+        return p[1:, -1]
+    p = p[0, :4]
+    elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
+    _refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
+    _refuse((p - p.mean()).abs().max() < 0.2, "The network has hardly learned anything. train(...) runs only while you "
+            "loop over it: for loss in train(...).")  # fmt: skip
+    fit = sum(w[k] == "a" for w in written for k in range(0, length, 2)) / (length * len(written) / 2)
+    _refuse(fit < 0.8, "The network has learned, but your texts do not show it. Give sample the trained network, and "
+            "read ids by their place in the alphabet.")  # fmt: skip
     return p
 
 
 @main.exact
 def _(text, every, steps):
-    p = torch.tensor([float(c == "a") for c in text[:4]]) if every == 4 else torch.full((4,), 0.75)
-    return torch.stack([p, 1 - p], -1).double()
+    return torch.tensor([1.0, 0.0] if every == 64 else [1.0, 0.5, 1.0, 0.5]).double()
