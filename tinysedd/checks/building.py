@@ -58,7 +58,8 @@ blocks.mistakes({
     "character in the alphabet: alphabet.index(c).",
     "[alphabet.index(c) for c in text] => [alphabet.index(c) + 1 for c in text]": "Your ids start at 1. The first "
     "character of the alphabet has id 0.",
-    "result[0], result[1][: len(range(0, len(text) - length, every))]": "Your last block is missing. A block is there if all of its characters are.",
+    "result[0], result[1][: len(range(0, len(text) - length, every))]": "Your last block is "
+    "missing. A block is there if all of its characters are.",
     "result[::-1]": "You swapped the two: return the alphabet first, then the blocks.",
 })  # fmt: skip
 
@@ -286,7 +287,7 @@ def _(function):
 class _Table(nn.Module):
     """A network that learns which characters are frequent at each position; it ignores x, and notes what it is given.
 
-    With 20 in front, 120 steps with Adam are enough at any usual learning rate.
+    With 10 in front, 150 steps with Adam are enough at any usual learning rate.
     """
 
     __name__ = "network"
@@ -301,7 +302,7 @@ class _Table(nn.Module):
         if x.ndim != 2 or sigma.shape != x.shape[:1]:
             raise TypeError(f"network(x, sigma) takes x (B, L) and sigma (B,), not {(*x.shape,)} and {(*sigma.shape,)}")
         self.asked.append((x.clone(), sigma.detach().double()))
-        log_s = (20 * self.table).log_softmax(-1) - sigma.float().expm1().log()[:, None, None]
+        log_s = (10 * self.table).log_softmax(-1) - sigma.float().expm1().log()[:, None, None]
         if log_s.requires_grad:
             log_s.register_hook(self._before_the_gradient)
         return log_s
@@ -315,7 +316,7 @@ class _Table(nn.Module):
 
 @exercise(
     "the loss falls, and the network learns what is frequent.",
-    tolerance=lambda p: torch.full_like(p, 0.1),
+    tolerance=lambda p: torch.full_like(p, 0.15),
     measured="how probable each character (column) is at each position (row), as the network has learned it",
     in_place=True,
     seconds=60,
@@ -337,7 +338,7 @@ def train(network, texts, mask, steps, generator):
 
 @train.cases
 def _(rng):
-    for L, N, steps in [(6, 3, 150), (10, 2, 120)]:
+    for L, N, steps in [(6, 3, 200), (10, 2, 150)]:
         p = (1.5 * torch.randn(L, N, generator=rng)).softmax(-1)
         yield (
             _Table(L, N),
@@ -380,7 +381,7 @@ def _(result, network, texts, mask, steps, generator):
     _refuse(few, "You train on the same few texts in every step. Draw a new batch in each step.")
     _refuse(network.stale, "Gradients add up from step to step. Call optimizer.zero_grad() before loss.backward().")
     _refuse(not network.table.any(), "The weights never change. Call loss.backward(), then optimizer.step().")
-    learned = (20 * network.table.detach()).double().softmax(-1)
+    learned = (10 * network.table.detach()).double().softmax(-1)
     truth = train._parts["exact"](network, texts, mask, steps, generator)
     cost = -(truth * learned.clamp(min=1e-30).log()).sum(-1).mean()
     _refuse(cost > -truth.mean(0).log().max() + 3, "The loss rises. The optimizer should make it smaller: no minus.")
@@ -529,7 +530,7 @@ def main(text, every, steps):
 @main.cases
 def _(rng):
     yield "aaab" * 500, 2, 80  # a at even places
-    yield ("a" * 64 + "b" * 64) * 20, 64, 80  # blocks of one character
+    yield ("a" * 64 + "b" * 64) * 10, 64, 80  # blocks of one character
 
 
 @main.measure
@@ -547,18 +548,19 @@ def _(result, text, every, steps):
     x[:, -1] = 2
     with torch.no_grad():
         p = network(x, torch.ones(3)).softmax(-1)[..., 0].double()  # of an a
+    lost = "The network has learned, but your texts do not show it. Give sample the trained network, and read ids by "
+    lost += "their place in the alphabet."
     if every == 64:
+        _refuse((p[1, -1] - p[2, -1]).abs() < 0.3, "The network has hardly learned anything. train(...) runs only "
+                "while you loop over it: for loss in train(...).")  # fmt: skip
         _refuse(p[1, -1] > 0.7 and p[2, -1] > 0.3, "You train with the mask len(alphabet) - 1, which is a character. "
                 "The mask is len(alphabet).")  # fmt: skip
+        _refuse(sum(max(w.count("a"), w.count("b")) for w in written) < 0.85 * length * len(written), lost)
         return p[1:, -1]
     p = p[0, :4]
     elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
     _refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
-    _refuse((p - p.mean()).abs().max() < 0.2, "The network has hardly learned anything. train(...) runs only while you "
-            "loop over it: for loss in train(...).")  # fmt: skip
-    fit = sum(w[k] == "a" for w in written for k in range(0, length, 2)) / (length * len(written) / 2)
-    _refuse(fit < 0.8, "The network has learned, but your texts do not show it. Give sample the trained network, and "
-            "read ids by their place in the alphabet.")  # fmt: skip
+    _refuse(sum(w[::2].count("a") for w in written) < 0.9 * length / 2 * len(written), lost)
     return p
 
 
