@@ -655,9 +655,16 @@ def main_with_blocks_side_by_side(text, every, steps):
     return program(text, LENGTH, steps)
 
 
-@wrong("main", "The mask is len(alphabet)")
-def main_with_the_last_character_as_mask(text, every, steps):
+@wrong("main")
+def main_that_trains_with_the_last_character_as_mask(text, every, steps):
     return program(text, every, steps, mask=1)
+
+
+@wrong("main", "index out of range")
+def main_with_the_last_character_as_mask(text, every, steps):
+    alphabet, network, written = program(text, every, steps, mask=1)
+    x = sample(network, 4, LENGTH, 1, LENGTH, torch.Generator())
+    return alphabet, network, ["".join(alphabet[i] for i in row) for row in x]
 
 
 @wrong("main", "Give sample the trained network")
