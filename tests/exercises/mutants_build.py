@@ -662,7 +662,7 @@ def main_that_trains_with_the_last_character_as_mask(text, every, steps):
 
 @wrong("main", "index out of range")
 def main_with_the_last_character_as_mask(text, every, steps):
-    alphabet, network, written = program(text, every, steps, mask=1)
+    alphabet, network, _ = program(text, every, steps, mask=1)
     x = sample(network, 4, LENGTH, 1, LENGTH, torch.Generator())
     return alphabet, network, ["".join(alphabet[i] for i in row) for row in x]
 
