@@ -219,6 +219,22 @@ def _(network, num_tokens, length):
     return total
 
 
+@Network.picture
+def _(function):
+    import matplotlib.pyplot as plt
+
+    from tinysedd import show
+
+    network, x = function(5, 12), torch.full((13, 12), 5)
+    x[range(12), range(12)] = 0  # row j: all masks but for position j; the last row: all masks
+    with torch.no_grad():
+        log_s = network(x, torch.ones(13))
+    fig, ax = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
+    ax.imshow((log_s[:12] - log_s[12]).abs().mean(-1).T, cmap="Greens")
+    ax.set(xlabel="where a character changes", ylabel="where the scores change", title="Who sees whom")
+    return show.describe(fig, "How much a new character at one position changes the scores at each position.")
+
+
 # 5 -----------------------------------------------------------------------------------------------------------------
 
 
