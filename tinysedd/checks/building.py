@@ -11,7 +11,6 @@ from tinysedd import minimal
 from tinysedd.checks import learning, noise, sampling
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise
 from tinysedd.checks.sampling import _refuse
-from tinysedd.corpus import Alphabet
 from tinysedd.minimal import BATCH, EPS, LR, total_noise
 from tinysedd.process import Absorbing
 from tinysedd.sampling import Trajectory
@@ -62,21 +61,6 @@ blocks.mistakes({
     "missing. A block is there if all of its characters are.",
     "result[::-1]": "You swapped the two: return the alphabet first, then the blocks.",
 })  # fmt: skip
-
-
-def _film(states: list[Tensor], alphabet: Alphabet, calls: int) -> object:
-    """Texts (B, L) on their way from noise, as a still picture or an animation."""
-    from tinysedd.show import animation, strip
-
-    never, times = torch.zeros(states[0].shape[1], dtype=torch.bool), torch.linspace(1, 0, len(states))
-    film = Trajectory(torch.stack(states), times, never, calls, mask=len(alphabet), alphabet=alphabet)
-    return animation(film) if calls else strip(film, moments=1)
-
-
-@blocks.picture
-def _(function):
-    alphabet, x = function("the fox met the owl. the owl ran", 16, 4)
-    return _film([x], Alphabet(alphabet), 0)
 
 
 # 2 -----------------------------------------------------------------------------------------------------------------
@@ -232,6 +216,7 @@ def _(function):
     fig, ax = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
     ax.imshow((log_s[:12] - log_s[12]).abs().mean(-1).T, cmap="Greens")
     ax.set(xlabel="where a character changes", ylabel="where the scores change", title="Who sees whom")
+    ax.set(xticks=range(0, 12, 2), yticks=range(0, 12, 2))
     return show.describe(fig, "How much a new character at one position changes the scores at each position.")
 
 
@@ -512,6 +497,8 @@ sample.mistakes({
 
 @sample.picture
 def _(function):
+    from tinysedd.show import animation
+
     world, process, exact = sampling.animals()
     states: list[Tensor] = []
 
@@ -520,7 +507,8 @@ def _(function):
         return exact(x, sigma)[..., : process.mask].where((x == process.mask)[..., None], -9.0)
 
     states.append(function(score, 5, 16, process.mask, 24, torch.Generator().manual_seed(0)))
-    return _film(states, world.alphabet, 24)
+    never, times = torch.zeros(16, dtype=torch.bool), torch.linspace(1, 0, len(states))
+    return animation(Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet))
 
 
 # 8 -----------------------------------------------------------------------------------------------------------------
