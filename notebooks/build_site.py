@@ -46,7 +46,6 @@ nav, h1, h2, h3, th, summary, .note, .caption, .tinysedd-player {
   font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 nav { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.2rem 1.5rem; padding: 0.9rem 0;
   border-bottom: 1px solid var(--line); font-size: 0.9rem; }
-@media (max-width: 40rem) { nav span { display: none; } }
 nav:last-child { border: solid var(--line); border-width: 1px 0 0; margin-top: 3rem; }
 a { color: var(--link); text-underline-offset: 0.15em; }
 h1, h2, h3 { line-height: 1.25; margin: 2.2em 0 0.7em; text-wrap: balance; }
@@ -68,6 +67,13 @@ pre { margin: 0.9rem 0; padding: 0.7rem 0.9rem; line-height: 1.5; white-space: p
 .picture { background: #fff; color: #1a1a1a; padding: 0.5rem; border-radius: 6px; width: fit-content; max-width: 100%; }
 img { display: block; max-width: 100%; height: auto; }
 .wide img { max-width: none; }
+@media (max-width: 40rem) {
+  nav span { display: none; }
+  body { padding-inline: 0.75rem; }
+  details { padding-inline: 0.5rem; }
+  .picture { padding: 0.2rem; }
+  .wide::before { content: "Swipe sideways to see all of it."; position: sticky; left: 0; font-size: 0.85rem; }
+}
 table { border-collapse: collapse; font-size: 0.95rem; line-height: 1.45; }
 th, td { padding: 0.45rem 0.9rem 0.45rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
