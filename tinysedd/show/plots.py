@@ -216,7 +216,9 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
         ax.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
         ax.set_title(title or "")
     along = f"; the path {' → '.join(highlight)}" if highlight else ""
-    return describe(fig, f"{title or 'Word ladder'}: {len(words)} words, {len(edges)} pairs one letter apart{along}", wide=True)
+    return describe(
+        fig, f"{title or 'Word ladder'}: {len(words)} words, {len(edges)} pairs one letter apart{along}", wide=True
+    )
 
 
 def _layout(edges: np.ndarray, strokes: np.ndarray, width: float, height: float) -> np.ndarray:
