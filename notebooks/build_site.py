@@ -78,6 +78,7 @@ table { border-collapse: collapse; font-size: 0.95rem; line-height: 1.45; }
 th, td { padding: 0.45rem 0.9rem 0.45rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { font-size: 0.85rem; color: var(--soft); }
+td[style*="right"] { white-space: nowrap; }
 details { margin: 0.9rem 0; padding: 0.1rem 0.9rem; border: 1px solid var(--line); border-radius: 6px; }
 summary { cursor: pointer; padding: 0.35rem 0; font-size: 0.9rem; color: var(--link); }
 details > :last-child:not(summary) { margin-bottom: 0.9rem; }
