@@ -1,0 +1,60 @@
+// Runs in a worker: answers the page's questions one at a time, so that the page stays responsive.
+let diffusion = null;
+let latest = 0; // the run that is under way; a newer one stops it
+
+const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+const rest = () => new Promise((resolve) => setTimeout(resolve));
+
+const answers = {
+  start({ about, weights, edges }) {
+    diffusion = new Engine.Diffusion(about, bytes(weights), bytes(edges));
+    return {};
+  },
+
+  /** Write around the given characters; `send` gets the text after each step. */
+  async write({ given, sampler, steps, seed, exact }, send) {
+    const run = ++latest;
+    const free = given.map((state) => state === null);
+    const random = Engine.generator(seed);
+    let x = diffusion.noise(given, free, random);
+    send({ x, drawn: [] });
+    for (const item of diffusion.sample(sampler, x, free, steps, random, exact)) {
+      send(item);
+      await rest(); // lets a newer run begin
+      if (run !== latest) return { stopped: true };
+    }
+    return {};
+  },
+
+  /** What the model, and the truth if it is known, expect at position i given the rest of the text. */
+  look({ x, i, t }) {
+    const N = diffusion.N;
+    const sigma = diffusion.sigma(t);
+    const asked = diffusion.mask === null ? x : x.map((state, j) => (j === i ? diffusion.mask : state));
+    const row = (exact) => Array.from(diffusion.logPosterior(asked, sigma, exact).slice(i * N, (i + 1) * N), Math.exp);
+    return { model: row(false), exact: diffusion.world ? row(true) : null };
+  },
+
+  noise({ x, t, seed }) {
+    const random = Engine.generator(seed);
+    return { x: diffusion.perturb(x, diffusion.sigma(t), x.map(() => [random(), random()])) };
+  },
+
+  judge({ line }) {
+    return { failure: diffusion.world.diagnose(line) };
+  },
+
+  /** For tests: log p(x0_i = a | x) of whole texts. */
+  posterior({ x, sigma, exact }) {
+    return { log: Array.from(diffusion.logPosterior(x, sigma, exact)) };
+  },
+};
+
+onmessage = async ({ data: { id, question, values } }) => {
+  try {
+    const answer = await answers[question](values, (item) => postMessage({ id, item }));
+    postMessage({ id, answer });
+  } catch (error) {
+    postMessage({ id, error: String(error) });
+  }
+};
