@@ -126,9 +126,10 @@
       : letters.indexOf(typed[i] === BREAK ? "\n" : typed[i]))), true);
   };
 
-  /** Put a character at a position, or a gap. What was written stays there as given only where it was given. */
+  /** Put a character at a position, or a gap. The rest of a finished text is kept, so that only the gaps are written. */
   function put(i, state) {
-    const next = given.slice();
+    const { x } = states[at];
+    const next = states.length > 1 && complete(x) ? x.slice() : given.slice();
     next[i] = state;
     give(next);
     select(i);
@@ -189,6 +190,7 @@
     writing = false;
     show(states.length - 1);
   }
+  find("clear").onclick = () => give(given.map(() => null));
   find("write").onclick = () => {
     if (states.length > 1) find("seed").value = Number(find("seed").value) + 1; // the same button, another text
     write();
