@@ -1,4 +1,4 @@
-"""The command line: tinysedd train | sample | evaluate, or python -m tinysedd."""
+"""The command line: tinysedd train | sample | evaluate | page, or python -m tinysedd."""
 
 import argparse
 import contextlib
@@ -116,6 +116,11 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=_natural, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
+
+    add = commands.add_parser("page", help="write a web page in which a model runs").add_argument
+    add("--checkpoint", default="fables", help=which_model)
+    add("--out", type=Path, default=Path("page.html"), help="web page to write (default: page.html)")
+    add("--force", action="store_true", help="replace a file that exists")
     return top
 
 
@@ -433,6 +438,27 @@ def evaluate(args: argparse.Namespace) -> None:
     _say(json.dumps(result, indent=1, allow_nan=False) if args.json else _report(result))
 
 
+def page(args: argparse.Namespace) -> None:
+    """tinysedd page: a web page in which the model runs; beside it the exact posterior, if it was trained on fables."""
+    from tinysedd import Fables, load
+    from tinysedd.checkpoint import notes
+    from tinysedd.files import check_output, write_atomically
+    from tinysedd.show import page as render
+    from tinysedd.worlds import WORLDS
+
+    if args.out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"browsers would not open {args.out.name!r} as a web page: end the name in .html")
+    check_output(args.out, [args.checkpoint], args.force)
+    model = load(args.checkpoint)
+    corpus = notes(args.checkpoint).get("corpus")
+    world = Fables() if isinstance(corpus, str) and WORLDS.get(corpus) is Fables else None
+    if world and (world.alphabet, world.length) != (model.alphabet, model.length):
+        world = None  # the notes of a checkpoint can say anything
+    content = render(model, world, title=Path(args.checkpoint).stem).encode()
+    write_atomically(args.out, content)
+    _say(f"{args.out} has the model in it ({len(content) / 1e6:.1f} MB): open it in a browser, on any device, offline")
+
+
 def _report(result: dict) -> str:
     def error(values: dict, key: str, form: str = ".4f") -> str:
         return "" if math.isnan(values[key]) else f" +- {values[key]:{form}}"  # of a single text there is none
@@ -595,6 +621,8 @@ def _run(argv: list[str]) -> None:
         train(given, shlex.join(["tinysedd", *argv]))
     elif args.command == "sample":
         sample(args)
+    elif args.command == "page":
+        page(args)
     else:
         evaluate(args)
 

@@ -1,7 +1,7 @@
 """A live page: one HTML file in which a trained model runs, in plain JavaScript, with no server and no network.
 
-The weights travel as 16-bit floats in base64, the world as the edges of its automaton. assets/engine.js computes what
-the Python package computes, in a worker; assets/page.js shows it.
+The page holds the weights as 16-bit floats in base64, and the world as the edges of its automaton. assets/engine.js
+computes what the Python package computes, in a worker; assets/page.js shows it.
 """
 
 import base64
@@ -13,6 +13,7 @@ from string import Template
 import numpy as np
 import torch
 
+from tinysedd.checkpoint import to_half
 from tinysedd.costs import isotonic
 from tinysedd.fast.model import FastTransformer
 from tinysedd.model import Transformer
@@ -25,10 +26,10 @@ def page(model: Transformer, world: Fables | None = None, *, title: str = "tinys
     """A self-contained HTML page in which the model writes.
 
     model  a `Transformer` or `FastTransformer` with an alphabet, trained as a denoiser for Absorbing or Uniform noise
-    world  shows the exact posterior beside the model's, and says whether a line is a fable
-    title  of the page
-    The weights are rounded to 16 bits, which is how checkpoints are saved. ValueError for any other model, or a world
-    with another alphabet or length.
+    world  its exact posterior is shown beside the model's, and each text is checked against its grammar
+    title  what the model writes, for the title of the page
+    Weights are stored as in checkpoints: as 16-bit floats, or as 32-bit floats where those are too small. ValueError
+    for any other model, or a world with another alphabet or length.
     """
     check_page(model, world)
     about, weights = _about(model)
@@ -52,22 +53,27 @@ def check_page(model: object, world: Fables | None = None) -> None:
     if type(model) not in (Transformer, FastTransformer):
         raise ValueError(f"a page can run a Transformer or a FastTransformer; this model is a {type(model).__name__}")
     assert isinstance(model, Transformer)
-    kind = type(model.process).__name__
-    if type(model.process) not in (Absorbing, Uniform) or type(model.process.schedule) not in (LogLinear, Geometric):
-        raise ValueError(f"a page can undo Absorbing and Uniform noise only; this model was trained on {kind}")
-    if model.config.free_scores or model.config.causal:
-        raise ValueError("a page can run denoisers only: models trained without free_scores and causal")
+    noise, schedule = type(model.process), type(model.process.schedule)
+    if noise not in (Absorbing, Uniform):
+        raise ValueError(f"a page can undo Absorbing and Uniform noise only; this model was trained on {noise.__name__}")
+    if schedule not in (LogLinear, Geometric):
+        raise ValueError(f"a page knows the schedules LogLinear and Geometric only, not {schedule.__name__}")
+    for option in ("free_scores", "causal"):
+        if getattr(model.config, option):
+            raise ValueError(f"a page can run denoisers only; this model was trained with {option}")
     if model.alphabet is None:
         raise ValueError("the model has no alphabet, so the page could not show its texts")
+    if world is not None and type(world) is not Fables:
+        raise ValueError(f"a page can show the exact posterior of Fables only, not of {type(world).__name__}")
     if world is not None and (world.alphabet, world.length) != (model.alphabet, model.length):
         raise ValueError("the world has another alphabet or length than the model")
 
 
 def _about(model: Transformer) -> tuple[dict, bytes]:
-    """What the page has to know of a model, and its weights as 16-bit floats, one tensor after the other."""
+    """What the page has to know of a model, and its weights, one tensor after the other."""
     assert model.alphabet is not None
     config, schedule, costs = model.config, model.process.schedule, getattr(model, "costs", None)
-    weights = {name: weight.detach().cpu().half() for name, weight in model.state_dict().items()}
+    weights = {name: to_half(name, weight).numpy() for name, weight in model.state_dict().items()}
     about = {
         "process": type(model.process).__name__,
         "schedule": {"kind": type(schedule).__name__} | vars(schedule),
@@ -82,9 +88,9 @@ def _about(model: Transformer) -> tuple[dict, bytes]:
         "alphabet": model.alphabet.characters,
         "length": model.length,
         "costs": None if costs is None else isotonic(costs.double()[: model.length]).tolist(),
-        "weights": [[name, list(weight.shape)] for name, weight in weights.items()],
+        "weights": [[name, list(weight.shape), weight.itemsize] for name, weight in weights.items()],
     }
-    return about, b"".join(weight.numpy().astype("<f2").tobytes() for weight in weights.values())
+    return about, b"".join(weight.astype(f"<f{weight.itemsize}").tobytes() for weight in weights.values())
 
 
 def _world(world: Fables) -> tuple[dict, bytes]:
