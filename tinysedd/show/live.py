@@ -55,7 +55,9 @@ def check_page(model: object, world: Fables | None = None) -> None:
     assert isinstance(model, Transformer)
     noise, schedule = type(model.process), type(model.process.schedule)
     if noise not in (Absorbing, Uniform):
-        raise ValueError(f"a page can undo Absorbing and Uniform noise only; this model was trained on {noise.__name__}")
+        raise ValueError(
+            f"a page can undo Absorbing and Uniform noise only; this model was trained on {noise.__name__}"
+        )
     if schedule not in (LogLinear, Geometric):
         raise ValueError(f"a page knows the schedules LogLinear and Geometric only, not {schedule.__name__}")
     for option in ("free_scores", "causal"):
@@ -102,8 +104,7 @@ def _world(world: Fables) -> tuple[dict, bytes]:
         raise ValueError("the automaton of this world has more than 65,536 nodes at one position: too many for a page")
     about = {
         "layers": [
-            {"edges": len(layer.source), "sources": layer.num_sources, "targets": layer.num_targets}
-            for layer in layers
+            {"edges": len(layer.source), "sources": layer.num_sources, "targets": layer.num_targets} for layer in layers
         ],
         "lists": world.lists,
         "templates": [_pieces(template) for template in world.templates],

@@ -28,10 +28,11 @@ const Engine = (() => {
     return () => ((next() >>> 5) * 67108864 + (next() >>> 6)) / 9007199254740992;
   }
 
-  /** Draw an index with probability proportional to p. */
+  /** Draw an index with probability proportional to p. Throws if nothing is possible. */
   function draw(p, random) {
     let total = 0;
     for (const value of p) total += value;
+    if (!(total > 0)) throw new RangeError("no text fits");
     let u = random() * total;
     let last = 0;
     for (let i = 0; i < p.length; i++) {
@@ -42,20 +43,12 @@ const Engine = (() => {
     return last;
   }
 
-  /** The float32 values of 16-bit floats stored at these bytes. */
-  function halves(bytes, start, count) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset + start, 2 * count);
-    const values = new Float32Array(count);
-    for (let i = 0; i < count; i++) {
-      const bits = view.getUint16(2 * i, true);
-      const exponent = (bits >> 10) & 31;
-      const fraction = bits & 1023;
-      const size = exponent === 0 ? fraction * 2 ** -24
-        : exponent === 31 ? (fraction ? NaN : Infinity)
-        : (1 + fraction / 1024) * 2 ** (exponent - 15);
-      values[i] = bits & 0x8000 ? -size : size;
-    }
-    return values;
+  /** The value of a finite 16-bit float. */
+  function half(bits) {
+    const exponent = (bits >> 10) & 31;
+    const fraction = (bits & 1023) / 1024;
+    const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
+    return bits & 0x8000 ? -size : size;
   }
 
   /** x (rows, K) times w (M, K) transposed: (rows, M). Four rows by two columns at a time keep 8 sums in registers. */
@@ -96,16 +89,20 @@ const Engine = (() => {
   // ---- the network: model.py and fast/model.py ----
 
   class Network {
-    /** about: what page.py says of the model. bytes: its weights, 16-bit floats one after the other. */
+    /** about: what live.py says of the model. bytes: its weights, one tensor after the other, each of 16-bit or of
+     * 32-bit floats. */
     constructor(about, bytes) {
       Object.assign(this, about);
       this.N = [...about.alphabet].length;
       this.w = {};
+      const view = new DataView(bytes.buffer);
       let start = 0;
-      for (const [name, shape] of about.weights) {
-        const count = shape.reduce((a, b) => a * b, 1);
-        this.w[name] = halves(bytes, start, count);
-        start += 2 * count;
+      for (const [name, shape, size] of about.weights) {
+        const read = size === 2 ? (at) => half(view.getUint16(at, true)) : (at) => view.getFloat32(at, true);
+        const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+        for (let i = 0; i < values.length; i++) values[i] = read(start + size * i);
+        this.w[name] = values;
+        start += size * values.length;
       }
     }
 
@@ -154,6 +151,7 @@ const Engine = (() => {
       return h;
     }
 
+    /** The embedded noise, from waves over the log odds of hit to not hit. */
     noise(sigma) {
       const { width } = this.config;
       const logOdds = Math.log(Math.expm1(Math.min(Math.max(sigma, 1e-9), 50)));
@@ -168,22 +166,11 @@ const Engine = (() => {
       return multiply(waves, this.w["noise.inner.weight"], 1, width, width).map((v) => v / (1 + Math.exp(-v)));
     }
 
+    /** Attention of every position to every position. */
     attend(z, qkv, out, L, width, heads) {
       const size = width / heads;
-      const half = size / 2;
-      const all = multiply(z, qkv, L, width, 3 * width);
-      for (let i = 0; i < L; i++) {
-        for (let part = 0; part < 2 * heads; part++) { // rotary positions for queries and keys
-          const start = i * 3 * width + part * size;
-          for (let k = 0; k < half; k++) {
-            const angle = i * 10000 ** ((-2 * k) / size);
-            const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-            const [a, b] = [all[start + k], all[start + half + k]];
-            all[start + k] = a * cos - b * sin;
-            all[start + half + k] = a * sin + b * cos;
-          }
-        }
-      }
+      const all = multiply(z, qkv, L, width, 3 * width); // per position: queries, keys and values of all heads
+      rotate(all, L, width, size);
       const mixed = new Float64Array(L * width);
       const weights = new Float64Array(L);
       for (let head = 0; head < heads; head++) {
@@ -204,6 +191,22 @@ const Engine = (() => {
         }
       }
       return multiply(mixed, out, L, width, width);
+    }
+  }
+
+  /** Rotary positions: turn each pair of features of the queries and keys by an angle proportional to the position. */
+  function rotate(all, L, width, size) {
+    const half = size / 2;
+    for (let i = 0; i < L; i++) {
+      for (let k = 0; k < half; k++) {
+        const angle = i * 10000 ** ((-2 * k) / size);
+        const cos = Math.cos(angle), sin = Math.sin(angle);
+        for (let at = i * 3 * width + k; at < i * 3 * width + 2 * width; at += size) {
+          const a = all[at], b = all[at + half];
+          all[at] = a * cos - b * sin;
+          all[at + half] = a * sin + b * cos;
+        }
+      }
     }
   }
 
@@ -302,16 +305,16 @@ const Engine = (() => {
     diagnose(line) {
       const found = this.templates.flatMap((template) => this.failures(line, 0, template, {}));
       if (found.includes(null)) return null;
-      return found.reduce((best, each) => (each.at > best.at ? each : best));
+      const { at, reason } = found.reduce((best, each) => (each.at > best.at ? each : best));
+      return { at: [...line.slice(0, at)].length, reason }; // a rare character has two places in a string
     }
 
     /** For each way to read the line from a position: null if it fits, else {at, reason}. A piece of a template is a
      * string, {name, list} to draw a word, or {name} to repeat it. */
     failures(line, at, pieces, words) {
       if (!pieces.length) {
-        const rest = line.slice(at);
-        const over = at + rest.length - rest.trimStart().length;
-        return [over === line.length ? null : { at: over, reason: "the fable ends here; only spaces may follow" }];
+        const over = line.slice(at).search(/[^ ]/);
+        return [over < 0 ? null : { at: at + over, reason: "the fable ends here; only spaces may follow" }];
       }
       const [head, ...rest] = pieces;
       if (head.list) {
@@ -320,8 +323,8 @@ const Engine = (() => {
         if (fitting.length) {
           return fitting.flatMap((word) => this.failures(line, at + word.length, rest, { ...words, [head.name]: word }));
         }
-        const best = Math.max(...list.map((word) => agreement(line.slice(at), word)));
-        return [{ at: at + best, reason: `one of these words belongs here: ${list.join(", ")}` }];
+        const most = Math.max(...list.map((word) => agreement(line.slice(at), word)));
+        return [{ at: at + most, reason: `one of these words belongs here: ${list.join(", ")}` }];
       }
       const text = head.name === undefined ? head : words[head.name];
       if (line.startsWith(text, at)) return this.failures(line, at + text.length, rest, words);
@@ -335,9 +338,13 @@ const Engine = (() => {
     return values.map((value) => value / most);
   }
 
+  /** The length of the common prefix of two strings. */
   function agreement(a, b) {
     let n = 0;
-    while (n < a.length && n < b.length && a[n] === b[n]) n++;
+    for (const character of b) {
+      if (!a.startsWith(character, n)) break;
+      n += character.length;
+    }
     return n;
   }
 
@@ -403,6 +410,7 @@ const Engine = (() => {
       return y;
     }
 
+    /** Draw the masks in this order, in groups of these sizes. */
     *inGroups(x, order, sizes, free, random, exact) {
       for (const size of sizes) {
         const left = [...x.keys()].filter((i) => x[i] === this.mask && free[i]);
@@ -413,6 +421,7 @@ const Engine = (() => {
       return x;
     }
 
+    /** Groups, then corrections: a few characters of the finished text are masked and drawn again, oldest first. */
     *corrected(x, free, steps, random, exact) {
       const count = free.filter(Boolean).length;
       const few = Math.max(Math.floor(count / 16), 1);
@@ -426,7 +435,8 @@ const Engine = (() => {
         x = item.x;
         yield item;
       }
-      const order = [...x.keys()].filter((i) => free[i]).sort((i, j) => born[i] - born[j] || i - j);
+      const turn = goldenOrder(x.length, random); // of the same age, those that are far apart
+      const order = [...x.keys()].filter((i) => free[i]).sort((i, j) => born[i] - born[j] || turn[i] - turn[j]);
       for (let k = 0; k < (count ? Math.floor(steps / 4) : 0); k++) {
         const drawn = [...new Set(Array.from({ length: few }, (_, i) => order[(k * few + i) % count]))];
         x = this.unmask(x.map((state, i) => (drawn.includes(i) ? this.mask : state)), drawn, random, exact);
@@ -438,7 +448,7 @@ const Engine = (() => {
     sizes(masks, calls) {
       calls = Math.min(calls, masks);
       const g = this.about.costs;
-      if (!g) return Array.from({ length: calls }, (_, k) => Math.floor((masks * (k + 1)) / calls) - Math.floor((masks * k) / calls));
+      if (!g) return Array.from({ length: calls }, (_, k) => Math.floor((masks + k) / calls));
       const known = g.length - masks;
       let cost = new Float64Array(masks + 1).fill(Infinity);
       cost[0] = 0;
@@ -461,6 +471,7 @@ const Engine = (() => {
       return sizes;
     }
 
+    /** Take a little noise away from all characters at once, step by step. */
     *tweedie(x, free, steps, random, exact) {
       for (let step = 0; step < steps; step++) {
         const [now, after] = [this.sigma(1 - step / steps), step + 1 < steps ? this.sigma(1 - (step + 1) / steps) : 0];
@@ -483,7 +494,7 @@ const Engine = (() => {
       const s = Float64Array.from({ length: N }, (_, y) => (y === x[i] ? 1 : (Math.exp(log[i * N + y]) * N) / e + others));
       const mean = s.reduce((a, b) => a + b, 0) / N;
       return s.map((value, y) => {
-        const before = Math.max(Math.exp(d) * value - Math.expm1(d) * mean, 0);
+        const before = Math.max(value + Math.expm1(-d) * mean, 0); // up to a factor e^d
         return before * (Math.exp(-d) * (y === x[i]) - Math.expm1(-d) / N);
       });
     }

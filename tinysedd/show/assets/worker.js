@@ -17,9 +17,10 @@ const answers = {
     const free = given.map((state) => state === null);
     const random = Engine.generator(seed);
     let x = diffusion.noise(given, free, random);
-    send({ x, drawn: [] });
+    let step = 0;
+    send({ x, drawn: [], step });
     for (const item of diffusion.sample(sampler, x, free, steps, random, exact)) {
-      send(item);
+      send({ ...item, step: ++step });
       await rest(); // lets a newer run begin
       if (run !== latest) return { stopped: true };
     }
@@ -55,6 +56,6 @@ onmessage = async ({ data: { id, question, values } }) => {
     const answer = await answers[question](values, (item) => postMessage({ id, item }));
     postMessage({ id, answer });
   } catch (error) {
-    postMessage({ id, error: String(error) });
+    postMessage({ id, error: error.message });
   }
 };
