@@ -296,7 +296,7 @@ def index(sheets: list[Sheet], live: bool) -> str:
             effort = [map(int, pair) for pair in re.findall(r"· (\d+) minutes · (\d+) point", given.text)]
             time, points = map(sum, zip(*effort))
             practice = (
-                f'<td><a href="{given.name}.html">{len(effort)} exercises</a></td><td>{time}</td><td>{points}</td>'
+                f'<td><a href="{given.name}.html">{len(effort)}&nbsp;exercises</a></td><td>{time}</td><td>{points}</td>'
             )
         rows += (
             f'<tr><td>{number}</td><td><a href="{sheet.name}.html">{title}</a></td><td>{sheet.question}</td>'

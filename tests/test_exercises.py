@@ -1,6 +1,7 @@
 """The exercises: right solutions pass, wrong ones are rejected, mostly with a diagnosis, and the notebooks agree.
 
-python tests/test_exercises.py [03] [-v] prints a table of all attempts, of one notebook only, with every message.
+python tests/test_exercises.py [03 | build] [-v] prints a table of all attempts, of one notebook only, with every
+message.
 """
 
 import contextlib
@@ -274,4 +275,4 @@ def table(number: str, verbose: bool) -> str:
 
 
 if __name__ == "__main__":
-    print(table("".join(filter(str.isdigit, "".join(sys.argv[1:]))), "-v" in sys.argv))
+    print(table(next((a[:2] for a in sys.argv[1:] if a != "-v"), ""), "-v" in sys.argv))

@@ -1,12 +1,13 @@
 """Corpora by name and from files, and files that are written all or nothing."""
 
 import os
+import sys
 
 import pytest
 import torch
 
-from tinysedd import Alphabet, load_corpus
-from tinysedd.files import SHAKESPEARE, write_atomically
+from tinysedd import Alphabet, Fables, Words, load_corpus
+from tinysedd.files import SHAKESPEARE, fingerprint, load_world, write_atomically
 
 # Corpora
 
@@ -65,7 +66,11 @@ def test_without_shakespeare_the_error_tells_how_to_make_it(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("content", "lines", "message"),
     [
-        (None, False, "cannot read .*text.txt: No such file.* a corpus is a text file or one of words, fables, shakes"),
+        (
+            None,
+            False,
+            "No such file.* a corpus is a text file, module:name, or one of words, fables, shakes",
+        ),
         (b"caf\xe9 " * 500, False, r"text.txt is not UTF-8 text \(byte 3\): save it as UTF-8 first"),
         (b"short", False, "5 characters is too short"),
         (b"", False, "0 characters is too short"),
@@ -83,6 +88,90 @@ def test_a_bad_file_is_explained(tmp_path, content, lines, message):
 def test_a_folder_is_not_a_corpus(tmp_path):
     with pytest.raises(ValueError, match="cannot read"):
         load_corpus(tmp_path)
+
+
+# A world of one's own
+
+WORLD = """
+from tinysedd import Fables, Words
+world = Fables(["a {:x}", "b"], {"x": "c d"}, 5)
+def make():
+    return world
+class Kind(Words):
+    pass
+class Other(Words):
+    def sample(self, n, generator=None):
+        return SAMPLE
+class Wrong(Words):
+    def __init__(self):
+        super().__init__()
+        self.CHANGE
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A function that writes mine.py into the current folder; nothing that is imported stays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    yield (tmp_path / "mine.py").write_text
+    sys.modules.pop("mine", None)
+
+
+def test_a_world_is_an_instance_or_what_a_class_or_function_makes(module):
+    module(WORLD)
+    world = load_world("mine:world")
+    assert isinstance(world, Fables) and world is load_world("mine:make") and isinstance(load_world("mine:Kind"), Words)
+    corpus = load_corpus("mine:world")
+    assert corpus.length == 5 and corpus.alphabet == Alphabet(" abcd")
+    assert isinstance(load_world("words"), Words) and fingerprint("words") is None
+    with pytest.raises(ValueError, match="leave lines out"):
+        load_corpus("mine:world", lines=True)
+
+
+def test_the_fingerprint_of_a_world_tells_whether_its_texts_have_changed(module, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # or Python may not see that a file has changed at once
+    prints = []
+    for source in (WORLD, WORLD + "# a comment", WORLD.replace("c d", "c d d")):
+        sys.modules.pop("mine", None)
+        module(source)
+        prints.append(fingerprint("mine:world"))
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "message"),
+    [
+        ("", "yours:world", r"there is no module yours for yours:world: is there a file yours\.py here"),
+        ("", "yours.deep:world", r"there is no module yours\.deep"),
+        ("", "mine:world", "the module mine has no 'world'"),
+        ("", "mine", "'mine' is not a world: the worlds are words, fables, or module:name"),
+        ("import nowhere", "mine:world", r"ModuleNotFoundError: No module named 'nowhere' \(mine\.py, line 1\)"),
+        ("\nworld = 1 / 0", "mine:world", r"ZeroDivisionError: division by zero \(mine\.py, line 2\)"),
+        ("world = (", "mine:world", r"SyntaxError: .* \(mine\.py, line 1\)"),
+        ("raise SystemExit(3)", "mine:world", r"SystemExit: 3 \(mine\.py, line 1\)"),
+        ("def world(n): pass", "mine:world", "TypeError: .* missing 1 required positional argument: 'n'"),
+        ("from tinysedd import Fables\nworld = Fables(['{x}'])", "mine:world", "before drawing it"),
+        ("world = [1]", "mine:world", r"is a list, not a world: it has no \.alphabet, \.length, \.sample, \.log_prob"),
+        (WORLD.replace("SAMPLE", "[1]"), "mine:Other", r"must return ids, int64 of shape \(2, 3\), not a list"),
+        (WORLD.replace("SAMPLE", "super().sample(n)[0]"), "mine:Other", r"not torch\.int64 of shape \(3,\)"),
+        (WORLD.replace("SAMPLE", "super().sample(n) + 99"), "mine:Other", "ids outside of 0 to 25"),
+        (WORLD.replace("SAMPLE", "super().sample(n) * 0"), "mine:Other", "must give each of 2 texts .* -inf"),
+        (WORLD.replace("SAMPLE", "n.x"), "mine:Other", r"AttributeError: .* \(mine\.py, line 10\)"),
+        (WORLD.replace("CHANGE", "alphabet = 'abc'"), "mine:Wrong", r"must be a tinysedd\.Alphabet, not a str"),
+        (WORLD.replace("CHANGE", "length = 0"), "mine:Wrong", "must be an integer of at least 1, not 0"),
+        (
+            WORLD.replace("CHANGE", "entropy = lambda: None"),
+            "mine:Wrong",
+            "must be a float, in nats per text, not None",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_world_is_explained(module, source, name, message):
+    module(source)
+    with pytest.raises(ValueError, match=message):
+        load_world(name)
 
 
 # Writing all or nothing

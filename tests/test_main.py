@@ -53,11 +53,11 @@ def test_version_is_that_of_the_package(capsys):
 
 
 def test_help_tells_all_defaults(capsys):
-    for command in ("train", "sample", "evaluate"):
+    for command in ("train", "sample", "evaluate", "race"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
-        text = capsys.readouterr().out
+        text = capsys.readouterr().out.replace("steps=None", "")  # in the recipe of race
         assert "None" not in text and text.count("default: ") >= 6 - 2 * (command == "evaluate")
 
 
@@ -141,6 +141,74 @@ def test_evaluate_takes_a_text_file(checkpoint, capsys, tmp_path):
     assert result["texts"] == 3 and "gap" not in result  # blocks of 64 in the last tenth of 2,000 characters
 
 
+# A world of the user's own
+
+ANIMALS = """
+from pathlib import Path
+from tinysedd import Fables
+Path("ran").touch()
+world = Fables(["a {:animal}", "the {:animal}"], {"animal": "cat dog"}, 8)
+"""
+
+
+@pytest.fixture
+def animals(tmp_path, monkeypatch):
+    """The current folder has a world animals:world, which leaves a file when its code runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.delitem(sys.modules, "animals", raising=False)
+    Path("animals.py").write_text(ANIMALS)
+    yield "animals:world"
+    sys.modules.pop("animals", None)
+
+
+def forget(module="animals"):
+    """As in a new process, in which the module has not been imported."""
+    sys.modules.pop(module, None)
+    Path("ran").unlink(missing_ok=True)
+
+
+def test_a_world_is_trained_on_and_measured_by_its_name_and_a_checkpoint_alone_runs_no_code(animals, capsys):
+    main(["train", "--corpus", animals, *SMALL, "--batch", "8", "--steps", "2"])
+    assert notes("model.pt")["corpus"] == animals and Path("ran").exists()
+    forget()
+    main(["sample", "--checkpoint", "model.pt", "--plain"])
+    assert "--corpus animals:world" in error_of("evaluate", "--checkpoint", "model.pt")
+    assert not Path("ran").exists()
+    capsys.readouterr()
+    few = ["--texts", "8", "--samples", "2", "--json"]
+    main(["evaluate", "--checkpoint", "model.pt", "--corpus", animals, *few])
+    result = json.loads(capsys.readouterr().out)
+    entropy = torch.tensor(4.0).log().item() / 8  # four texts, equally likely
+    assert result["entropy_per_char"] == pytest.approx(entropy) and result["gap"] > 0
+    error = error_of("evaluate", "--checkpoint", "fables", "--corpus", animals)
+    assert "animals:world writes 8 characters" in error and "the model 64" in error
+
+
+def test_a_stopped_training_on_a_world_goes_on_only_when_the_world_is_named(animals, monkeypatch, capsys):
+    options = ["--corpus", animals, *SMALL, "--batch", "8", "--steps", "6"]
+    main(["train", *options, "--out", "whole.pt"])
+    draw = Fables.sample
+    press_ctrl_c_in_draw(monkeypatch, 6, world=Fables)
+    with pytest.raises(SystemExit):
+        main(["train", *options])
+    monkeypatch.setattr(Fables, "sample", draw)
+    assert "--resume model.pt.train --corpus animals:world" in capsys.readouterr().out
+    forget()
+    assert "name it, if you trust it" in error_of("train", "--resume", "model.pt.train")
+    assert not Path("ran").exists()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # or Python may not see that a file has changed at once
+    Path("animals.py").write_text(ANIMALS.replace("cat dog", "cat dog dog"))
+    assert "not the text that this training began with" in error_of(
+        "train", "--resume", "model.pt.train", "--corpus", animals
+    )
+    forget()
+    Path("animals.py").write_text(ANIMALS)
+    main(["train", "--resume", "model.pt.train", "--corpus", animals])
+    for a, b in zip(load("model.pt").parameters(), load("whole.pt").parameters()):
+        assert (a == b).all()
+
+
 # tinysedd train
 
 
@@ -174,10 +242,10 @@ def ctrl_c_raises():
     signal.signal(signal.SIGINT, before)
 
 
-def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1) -> None:
-    """Send the signal of Ctrl-C to this process while Words draws for the so many-th time. It draws once before the
-    training, for the validation texts."""
-    sample, draws = Words.sample, iter(range(10_000))
+def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1, world: type = Words) -> None:
+    """Send the signal of Ctrl-C to this process while a world draws for the so many-th time. Words draws once before
+    the training, for the validation texts."""
+    sample, draws = world.sample, iter(range(10_000))
 
     def interrupted(self, n, generator=None):
         if next(draws) == number:
@@ -185,7 +253,7 @@ def press_ctrl_c_in_draw(monkeypatch, number: int, presses: int = 1) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
         return sample(self, n, generator)
 
-    monkeypatch.setattr(Words, "sample", interrupted)
+    monkeypatch.setattr(world, "sample", interrupted)
 
 
 @pytest.mark.parametrize("step", [1, 15])

@@ -460,6 +460,12 @@ def test_the_same_seed_gives_the_same_texts(words, fables):
 # A world of your own
 
 
+def test_with_no_lists_the_templates_are_the_lines_and_a_repeated_one_is_more_likely():
+    world = Fables(["ja", "nein", "ja"], {}, 4)
+    assert world.alphabet == Alphabet(" aeijn") and world.count() == 2
+    assert_close(world.log_prob(world.alphabet.encode("ja  ")[None]).exp().item(), 2 / 3)
+
+
 class Coins:
     """Five flips of a biased coin: a world needs an alphabet, a length and these methods."""
 

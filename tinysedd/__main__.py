@@ -1,4 +1,4 @@
-"""The command line: tinysedd train | sample | evaluate | page, or python -m tinysedd."""
+"""The command line: tinysedd train | sample | evaluate | page | race, or python -m tinysedd."""
 
 import argparse
 import contextlib
@@ -21,8 +21,21 @@ TRAIN_EXAMPLES = """examples:
   tinysedd train --corpus fables --minutes 5
   tinysedd train --corpus my_poems.txt --minutes 2 --out poems.pt
   tinysedd train --corpus names.txt --lines --minutes 1 --out names.pt
+  tinysedd train --corpus animals:world --out animals.pt    the world in animals.py
   tinysedd train --resume poems.pt.train                after Ctrl-C
   tinysedd train --resume poems.pt.train --minutes 9    the same, for longer"""
+RACE_EXAMPLES = """a recipe is a Python file like this one, which gets 20,000 texts of the hidden world:
+  from tinysedd import Absorbing, Config, Training, Transformer, fit
+
+  def train(corpus, seconds, generator):
+      process = Absorbing(len(corpus.alphabet))
+      model = Transformer(process, Config(layers=2, width=64), corpus.alphabet, corpus.length)
+      fit(model, corpus, Training(steps=None, minutes=seconds / 60))
+      return model
+
+examples:
+  tinysedd race --minutes 2 --world 7 --recipe mine.py --name Ada --out ada.json
+  tinysedd race --board *.json                          the table of the class"""
 SAMPLERS = [
     "euler", "tweedie", "first_hitting", "trapezoidal", "entropy_bounded", "spread", "planned", "corrected",
 ]  # fmt: skip
@@ -59,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         "train", help="train a model", epilog=TRAIN_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     ).add_argument  # fmt: skip
-    add("--corpus", help="fables, shakespeare, words, or a UTF-8 text file (default: fables)")
+    add("--corpus", help="fables, shakespeare, words, a UTF-8 text file, or a world, module:name (default: fables)")
     add("--lines", action="store_true", help="the file has one text per line: names, words, formulas")
     add("--process", choices=PROCESSES, help="kind of noise (default: absorbing)")
     add("--minutes", type=float, help="training time (default: 5)")
@@ -108,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("evaluate", help="measure how good a model is").add_argument
     add("--checkpoint", default="fables", help=which_model)
-    add("--corpus", help="a world, shakespeare, or a text file (default: what the model was trained on)")
+    add("--corpus", help="as for train; module:name has to be given (default: what the model was trained on)")
     add("--lines", action="store_true", help="the file has one text per line")
     add("--texts", type=_count, help="texts for the bound (default: all held-out texts; 2000 of a world)")
     add("--samples", type=_count, help="samples for each number of steps, for a world only (default: 500)")
@@ -121,6 +134,19 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", default="fables", help=which_model)
     add("--out", type=Path, default=Path("page.html"), help="web page to write (default: page.html)")
     add("--force", action="store_true", help="replace a file that exists")
+
+    add = commands.add_parser(
+        "race", help="train on a hidden world against the clock, and be judged by its exact entropy",
+        epilog=RACE_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS,
+    ).add_argument  # fmt: skip
+    add("--minutes", type=float, help="training time (default: 2)")
+    add("--world", type=_natural, help="the number of the hidden world, the same for the whole class (default: 1)")
+    add("--recipe", type=Path, help="a Python file with a function train (default: what `tinysedd train` does)")
+    add("--name", help="who races (default: the name of the recipe)")
+    add("--texts", type=_count, help="texts to judge on, at least 2 (default: 400)")
+    add("--out", type=Path, help="file for the result (default: race-NAME.json)")
+    add("--force", action="store_true", help="replace the result if it exists")
+    add("--board", type=Path, nargs="+", help="print the table of these results instead of racing")
     return top
 
 
@@ -153,7 +179,7 @@ def train(given: dict[str, Any], command: str) -> None:
     from tinysedd.checkpoint import SHIPPED, is_checkpoint, is_state, notes, save_state
     from tinysedd.costs import information_curve
     from tinysedd.fast.objective import Shares, fast_loss
-    from tinysedd.files import check_output, claim, file_of
+    from tinysedd.files import check_output, claim, file_of, is_own_world
     from tinysedd.worlds import WORLDS
 
     training, run, model, corpus, text, resume = _resumed(args, given) if args.resume else _new(args, command)
@@ -198,7 +224,8 @@ def train(given: dict[str, Any], command: str) -> None:
                 save(model, out, **story, unfinished=True)
                 _say(f"\n{out} has the weights so far.")
             if kept:  # not if a second Ctrl-C came before the first step was over
-                _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}")
+                again = f" --corpus {text}" if is_own_world(text) else ""
+                _say(f"Continue with:  tinysedd train --resume {_quoted(state_file)}{again}")
             sys.exit(128 + received[0])
         story |= {"training": asdict(training), "curve": [asdict(point) for point in curve]}
         save(model, out, **story)
@@ -248,9 +275,8 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
     from tinysedd import Absorbing, Training, Uniform, load, load_corpus
     from tinysedd.checkpoint import notes
     from tinysedd.fast.model import FastConfig, FastTransformer
-    from tinysedd.files import fingerprint
+    from tinysedd.files import fingerprint, is_world
     from tinysedd.guard import check_at_least
-    from tinysedd.worlds import WORLDS
 
     minutes = 5.0 if args.steps is None and args.minutes is None else args.minutes
     with _usage():
@@ -277,7 +303,7 @@ def _new(args: argparse.Namespace, command: str) -> tuple:
         model = FastTransformer(process, config, corpus.alphabet, corpus.length)
     else:
         model = load(args.start).train().requires_grad_()
-        length = None if args.corpus in WORLDS else model.length
+        length = None if is_world(args.corpus) else model.length
         corpus = load_corpus(args.corpus, length, model.alphabet, args.lines)
         run |= {"length": model.length, "start": notes(args.start)}
         if corpus.alphabet != model.alphabet or corpus.length != model.length:
@@ -289,8 +315,7 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     """The same for a stopped training: all from its state, but for the few options that may change."""
     from tinysedd import Training, load_corpus
     from tinysedd.checkpoint import build, read_state
-    from tinysedd.files import fingerprint
-    from tinysedd.worlds import WORLDS
+    from tinysedd.files import check_fit, fingerprint, is_own_world, is_world, load_world
 
     state = read_state(args.resume)
     run = state["notes"]
@@ -316,7 +341,9 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     text = run["corpus"]
     if "corpus" in given:
         text = args.corpus
-    elif text not in WORLDS and text != "shakespeare":
+    elif is_own_world(text):
+        raise ValueError(_not_named(args.resume, text))
+    elif not is_world(text) and text != "shakespeare":
         text = os.path.join(run["folder"], text)
         if not Path(text).is_file():
             raise ValueError(f"the text {text} is not there any more: say where it is now with --corpus")
@@ -327,8 +354,17 @@ def _resumed(args: argparse.Namespace, given: dict) -> tuple:
     if "corpus" in given:
         run |= {"corpus": text, "folder": os.getcwd()}
     run["fingerprint"] = now
-    corpus = load_corpus(text, None if text in WORLDS else model.length, model.alphabet, run["lines"])
+    if is_world(text):
+        check_fit(load_world(text), text, model.alphabet, model.length)
+    corpus = load_corpus(text, None if is_world(text) else model.length, model.alphabet, run["lines"])
     return training, run, model, corpus, text, state
+
+
+def _not_named(file: Path | str, world: str) -> str:
+    """Why a world in a file's notes is not read: a file of weights, perhaps a stranger's, must not run code."""
+    return (
+        f"{file} was trained on a world of someone's own code, {world}: name it, if you trust it, with --corpus {world}"
+    )
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -372,10 +408,9 @@ def evaluate(args: argparse.Namespace) -> None:
     from tinysedd.checkpoint import notes
     from tinysedd.evaluate import measure_bound, measure_gap, measure_orders, valid_share
     from tinysedd.fast.sampling import best_sampler
-    from tinysedd.files import fingerprint
+    from tinysedd.files import check_fit, fingerprint, is_own_world, is_world, load_world
     from tinysedd.guard import deviation
     from tinysedd.objective import Bound
-    from tinysedd.worlds import WORLDS
 
     model = tinysedd.load(args.checkpoint, device)
     trained_on = notes(args.checkpoint)
@@ -383,10 +418,12 @@ def evaluate(args: argparse.Namespace) -> None:
     lines = args.lines or (args.corpus is None and trained_on.get("lines", False))
     if not isinstance(name, str):
         raise ValueError(f"{args.checkpoint} does not say what it was trained on: name a text with --corpus")
+    if args.corpus is None and is_own_world(name):
+        raise ValueError(_not_named(args.checkpoint, name))
     if model.alphabet is None:
         raise ValueError(f"{args.checkpoint} has no alphabet, so it cannot read {name}")
     rng = torch.Generator().manual_seed(args.seed)
-    world = WORLDS[name]() if name in WORLDS else None
+    world = load_world(name) if is_world(name) else None
     if world is None:
         if args.samples is not None:
             raise Usage(f"--samples has no effect with {name}: only a world can tell which samples are valid")
@@ -395,10 +432,9 @@ def evaluate(args: argparse.Namespace) -> None:
             _say(f"note: {name} has changed since {args.checkpoint} was trained on it", sys.stderr)
     elif args.lines:
         raise Usage(f"--lines has no effect with {name}, which is not a file")
-    elif world.alphabet == model.alphabet and world.length == model.length:
-        texts = world.sample(2000 if args.texts is None else args.texts, rng)
     else:
-        raise ValueError(f"{args.checkpoint} was trained on another alphabet or length than that of {name}")
+        check_fit(world, name, model.alphabet, model.length)
+        texts = world.sample(2000 if args.texts is None else args.texts, rng)
     samples = 500 if args.samples is None else args.samples
     if args.orders is not None and model.process.mask is None:
         raise Usage("--orders has no effect on a model without masks, which writes in no order")
@@ -457,6 +493,49 @@ def page(args: argparse.Namespace) -> None:
     content = render(model, world, title=Path(args.checkpoint).stem).encode()
     write_atomically(args.out, content)
     _say(f"{args.out} has the model in it ({len(content) / 1e6:.1f} MB): open it in a browser, on any device, offline")
+
+
+def race(given: dict[str, Any]) -> None:
+    """tinysedd race: one entrant's result, or the table of many. given: the options, without those left out."""
+    if "board" in given:
+        if others := ", ".join(f"--{name}" for name in sorted(given.keys() - {"board"})):
+            raise Usage(f"{others} has no effect with --board, which only prints a table")
+        from tinysedd.race import board, read_results
+
+        results = []
+        for path in given["board"]:
+            try:
+                results += read_results(path)
+            except ValueError as error:
+                _say(f"skipped: {error}", sys.stderr)
+        if not results:
+            raise ValueError("there is no result of a race in these files: make one with  tinysedd race --out FILE")
+        _say(board(results))
+        return
+
+    from tinysedd.files import check_output, write_atomically
+    from tinysedd.guard import check_at_least, check_between
+    from tinysedd.race import board, default_recipe, load_recipe
+    from tinysedd.race import race as run_race
+
+    recipe, minutes, texts = given.get("recipe"), given.get("minutes", 2.0), given.get("texts", 400)
+    name = given.get("name", recipe.stem if recipe else "tinysedd")
+    with _usage():
+        check_between(0, math.inf, minutes=minutes)
+        check_at_least(2, texts=texts)
+    out = given.get("out", Path(f"race-{re.sub('[^A-Za-z0-9-]+', '-', name)}.json"))
+    check_output(out, [recipe], "force" in given)
+    train = load_recipe(recipe) if recipe else default_recipe
+    try:
+        result, printed = run_race(name, given.get("world", 1), minutes, train, recipe, texts, progress=True)
+    except KeyboardInterrupt:
+        _say(f"\nThe race was stopped, so there is no {out}.", sys.stderr)
+        raise
+    if printed.strip():
+        _say(f"the recipe printed:\n{printed.rstrip()[-2000:]}", sys.stderr)
+    write_atomically(out, (json.dumps(result, allow_nan=False) + "\n").encode())
+    _say(board([result]))
+    _say(f"The result is in {out}. Compare results with:  tinysedd race --board *.json")
 
 
 def _report(result: dict) -> str:
@@ -615,7 +694,7 @@ def _run(argv: list[str]) -> None:
     args = parser().parse_args(argv)
     given = {name: value for name, value in vars(args).items() if name != "command"}
     for name, value in given.items():
-        if isinstance(value, list):  # what some versions of argparse make of --name=--
+        if isinstance(value, list) and name != "board":  # what some versions of argparse make of --name=--
             raise Usage(f"--{name.replace('_', '-')} cannot be --")
     if args.command == "train":
         train(given, shlex.join(["tinysedd", *argv]))
@@ -623,6 +702,8 @@ def _run(argv: list[str]) -> None:
         sample(args)
     elif args.command == "page":
         page(args)
+    elif args.command == "race":
+        race(given)
     else:
         evaluate(args)
 

@@ -1,31 +1,42 @@
-"""Files: corpora by name or from a text file, and writing a file all or nothing."""
+"""Files: corpora by name, from a text file or from a world of your own, and writing a file all or nothing."""
 
 import hashlib
+import importlib
 import os
+import re
+import sys
+import traceback
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
+
+import torch
+from torch import Tensor
 
 from tinysedd.corpus import Alphabet, Corpus
-from tinysedd.worlds import WORLDS
+from tinysedd.guard import excerpt
+from tinysedd.worlds import WORLDS, World
 
 SHAKESPEARE = Path("data/shakespeare.txt")
 KNOWN = ", ".join([*WORLDS, SHAKESPEARE.stem])
+KINDS = f"a text file, module:name, or one of {KNOWN}"
+MEMBERS = ("alphabet", "length", "sample", "log_prob", "entropy", "score")  # of a world
 
 
 def load_corpus(
     name: str | Path, length: int | None = None, alphabet: Alphabet | None = None, lines: bool = False
 ) -> Corpus:
-    """The corpus of a name ("fables", "words", "shakespeare") or of a UTF-8 text file, in texts of `length` characters.
+    """The corpus of a name ("fables", "words", "shakespeare"), of a world of your own ("module:name", as `load_world`
+    takes it) or of a UTF-8 text file, in texts of `length` characters.
 
     length    defaults to the world's, to 128 for a text file, to the longest line for a file of lines
     alphabet  defaults to the text's own
     lines     the file has one text per line
     A Path is always a file. Any line ending is read as a newline. ValueError says what is wrong with a file.
     """
-    if name in WORLDS:
-        check_unambiguous(str(name))
-        world = WORLDS[str(name)]()
+    if is_world(name):
+        world = load_world(str(name))
         if length not in (None, world.length):
             raise ValueError(f"the texts of {name} have {world.length} characters: leave the length out")
         if lines:
@@ -35,6 +46,110 @@ def load_corpus(
     if lines:
         return Corpus.from_lines(text.split("\n"), length, alphabet)
     return Corpus.from_text(text, 128 if length is None else length, alphabet)
+
+
+def is_world(name: str | Path) -> bool:
+    """Whether this names a world: one that comes with tinysedd, or one of the user's own."""
+    return name in WORLDS or is_own_world(name)
+
+
+def is_own_world(name: str | Path) -> bool:
+    """Whether this names a world of the user's own, "module:name". Reading one runs code, so no name that comes out of
+    a file may be passed on to `load_world`."""
+    return isinstance(name, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name) is not None
+
+
+def load_world(name: str) -> World:
+    """The world of a name ("fables", "words"), or one of your own, "module:name".
+
+    The module is a file module.py in the current folder, or any that can be imported; the name in it is a world, or a
+    class or function that makes one when called without arguments. ValueError if there is none, its code fails, or it
+    lacks a part of `World`.
+    """
+    check_unambiguous(name)
+    if name in WORLDS:
+        return WORLDS[name]()
+    if not is_own_world(name):
+        raise ValueError(f"{name!r} is not a world: the worlds are {', '.join(WORLDS)}, or module:name for your own")
+    module, _, member = name.partition(":")
+    if os.getcwd() not in sys.path:  # as `python -m` does
+        sys.path.insert(0, os.getcwd())
+    importlib.invalidate_caches()  # the file may be newer than the last import
+    with _running(name):
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise  # it is there, but it imports another module that is not
+            raise ValueError(f"there is no module {module} for {name}: is there a file {module}.py here?") from None
+    if not hasattr(found, member):
+        raise ValueError(f"the module {module} has no {member!r} for {name}: its name is misspelled, or not defined")
+    world = getattr(found, member)
+    if isinstance(world, type) or (_missing(world) and callable(world)):
+        with _running(name):
+            world = world()
+    _check_world(world, name)
+    return cast(World, world)
+
+
+def _missing(world: object) -> list[str]:
+    return [member for member in MEMBERS if not hasattr(world, member)]
+
+
+def _check_world(world: Any, name: str) -> None:
+    """ValueError unless this has all parts of a world, and writes texts to which it gives a probability."""
+    if missing := _missing(world):
+        needs = ", ".join(f".{member}" for member in missing)
+        raise ValueError(f"{name} is a {type(world).__name__}, not a world: it has no {needs}")
+    if not isinstance(world.alphabet, Alphabet):
+        raise ValueError(f"the alphabet of {name} must be a tinysedd.Alphabet, not a {type(world.alphabet).__name__}")
+    if type(world.length) is not int or world.length < 1:
+        raise ValueError(f"the length of {name} must be an integer of at least 1, not {world.length!r}")
+    with _running(name):
+        x = world.sample(2, torch.Generator().manual_seed(0))
+    if not isinstance(x, Tensor) or x.dtype != torch.int64 or x.shape != (2, world.length):
+        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise ValueError(f"{name}.sample(2) must return ids, int64 of shape (2, {world.length}), not {got}")
+    if not 0 <= int(x.min()) <= int(x.max()) < len(world.alphabet):
+        raise ValueError(f"{name}.sample(2) returns ids outside of 0 to {len(world.alphabet) - 1}, its alphabet")
+    with _running(name):
+        log_p, entropy = world.log_prob(x), world.entropy()
+    if not isinstance(log_p, Tensor) or log_p.shape != (2,) or not log_p.isfinite().all() or (log_p > 1e-9).any():
+        raise ValueError(f"{name}.log_prob must give each of 2 texts that {name} wrote a log-probability, not {log_p}")
+    if not isinstance(entropy, float) or not 0 <= entropy < float("inf"):
+        raise ValueError(f"{name}.entropy() must be a float, in nats per text, not {entropy!r}")
+
+
+def check_fit(world: World, name: str, alphabet: Alphabet | None, length: int) -> None:
+    """ValueError unless the world of this name writes texts of this alphabet and length, those of a model."""
+    if world.alphabet != alphabet or world.length != length:
+        its, own = excerpt(world.alphabet.characters), excerpt(alphabet.characters if alphabet else "")
+        raise ValueError(
+            f"{name} writes {world.length} characters of {its}, and the model {length} of {own}, which is another "
+            "alphabet or length: train a model on this world first"
+        )
+
+
+@contextmanager
+def _running(name: str):
+    """Turns an error in the code of a world of the user's own into a ValueError that says where it is."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
+        if isinstance(error, ValueError) and not stack:
+            raise  # a sentence of ours
+        where = f" ({Path(stack[-1].filename).name}, line {stack[-1].lineno})" if stack else ""
+        if isinstance(error, SyntaxError):
+            where = f" ({Path(error.filename or name).name}, line {error.lineno})"
+        what = " ".join(str(getattr(error, "msg", error)).split())
+        raise ValueError(f"cannot use {name}: {type(error).__name__}: {what}{where}") from None
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a file in a traceback is none that the user wrote: tinysedd, an installed package, or Python itself."""
+    inside = [Path(__file__).parent, Path(torch.__file__).parents[1], Path(os.__file__).parent]
+    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in inside)
 
 
 def read_text(name: str | Path) -> str:
@@ -50,9 +165,9 @@ def read_text(name: str | Path) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is not UTF-8 text (byte {error.start}): save it as UTF-8 first") from None
     except OSError as error:
-        raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is a text file or one of {KNOWN}") from None
+        raise ValueError(f"cannot read {name}: {error.strerror}; a corpus is {KINDS}") from None
     except ValueError:  # a null character
-        raise ValueError(f"{str(name)!r} is no name for a file; a corpus is a text file or one of {KNOWN}") from None
+        raise ValueError(f"{str(name)!r} is no name for a file; a corpus is {KINDS}") from None
 
 
 def file_of(name: str | Path) -> Path:
@@ -64,8 +179,16 @@ def file_of(name: str | Path) -> Path:
 
 
 def fingerprint(name: str | Path) -> str | None:
-    """The SHA-256 of a corpus's text, in hexadecimal, to tell whether it has changed; None for a world."""
-    return None if name in WORLDS else hashlib.sha256(read_text(name).encode()).hexdigest()
+    """The SHA-256 of a corpus's text, in hexadecimal, to tell whether it has changed; of some texts for a world of the
+    user's own; None for a world that comes with tinysedd."""
+    if name in WORLDS:
+        return None
+    if is_own_world(name):
+        world = load_world(str(name))
+        text = "\n".join(map(world.alphabet.decode, world.sample(100, torch.Generator().manual_seed(0))))
+    else:
+        text = read_text(name)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_unambiguous(name: str) -> None:

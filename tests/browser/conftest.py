@@ -54,22 +54,28 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="package")
-def tab():
-    """tab(url) -> Page: a new tab, for a reader who prefers reduced motion."""
+def browser():
+    """The one browser of all tests: Playwright starts only once in a process."""
     from .needs import CHROMIUM, sync_playwright  # imported here, so that a missing tool skips tests
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, OFFLINE])
-
-        def open_tab(url: str):
-            page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 1600})
-            if url.startswith("file:"):
-                page.clock.install()
-            page.goto(url)
-            return page
-
-        yield open_tab
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def tab(browser):
+    """tab(url) -> Page: a new tab, for a reader who prefers reduced motion."""
+
+    def open_tab(url: str):
+        page = browser.new_page(reduced_motion="reduce", viewport={"width": 1280, "height": 1600})
+        if url.startswith("file:"):
+            page.clock.install()
+        page.goto(url)
+        return page
+
+    return open_tab
 
 
 @pytest.fixture(scope="package")

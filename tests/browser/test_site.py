@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import FLAGS, OFFLINE
-from .needs import CHROMIUM, expect, sync_playwright
+from .needs import expect
 
 pytest.importorskip("latex2mathml", reason="to build the site: pip install -e '.[site]'")
 ROOT = Path(__file__).parents[2]
@@ -45,13 +44,12 @@ def site(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module", params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join)
-def context(request):
+def context(request, browser):
     size, scheme = request.param
     width, height = SIZES[size]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, OFFLINE])
-        yield browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=True)
-        browser.close()
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=True)
+    yield context
+    context.close()
 
 
 def test_every_page_fits_loads_nothing_and_has_contrast(site, context):

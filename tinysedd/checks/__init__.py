@@ -4,7 +4,7 @@ import difflib
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from tinysedd.checks import evaluation, learning, noise, sampling, scores
+from tinysedd.checks import building, evaluation, learning, noise, sampling, scores
 from tinysedd.checks.engine import CheckFailed, Exercise, Passed
 
 __all__ = ["CheckFailed", "Checks", "Passed", "check"]
@@ -35,4 +35,4 @@ class Checks:
         raise AttributeError(f"there is no check.{name}; {hint}")
 
 
-check = Checks(scores, noise, learning, sampling, evaluation)
+check = Checks(scores, noise, learning, sampling, evaluation, building)

@@ -287,11 +287,11 @@ denoising_score_entropy.mistakes({
 })  # fmt: skip
 
 
-def _valley(function, process: Process) -> object:
+def _valley(function, process: Process, noise: float = 1.0) -> object:
     """The mean cost of the exact scores of Words times a factor, by the student's loss. It is lowest at factor 1."""
     from tinysedd.show import curve
 
-    words, rng, sigma = Words(), torch.Generator().manual_seed(0), torch.ones(60, dtype=torch.float64)
+    words, rng, sigma = Words(), torch.Generator().manual_seed(0), torch.full((60,), noise, dtype=torch.float64)
     x0 = words.sample(60, rng)  # few, because a right solution may have loops
     x = process.perturb(x0, sigma, rng)
     score = words.score(process)(x, sigma).double()

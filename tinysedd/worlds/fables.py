@@ -35,12 +35,13 @@ class Fables:
     repeats it, so the animal that comes in also leaves. The grammar becomes a deterministic automaton with one layer
     of edges per position; a sum over all fables is then a sum over its edges.
 
-    templates, lists, length: a grammar of your own. ValueError if a template does not fit the lists or the length.
+    templates, lists, length: a grammar of your own; with lists={} the templates are simply its lines. What is listed
+    twice is twice as likely. ValueError if a template does not fit the lists or the length.
     """
 
     def __init__(self, templates: list[str] | None = None, lists: dict[str, str] | None = None, length: int = 64):
         self.length = length
-        self.lists = {name: words.split() for name, words in (lists or LISTS).items()}
+        self.lists = {name: words.split() for name, words in (LISTS if lists is None else lists).items()}
         self.templates = [_parse(template, self.lists) for template in templates or TEMPLATES]
         characters = {c for template in templates or TEMPLATES for c in re.sub(r"\{.*?\}", "", template)}
         characters |= {c for words in self.lists.values() for word in words for c in word}
