@@ -199,7 +199,7 @@ const Engine = (() => {
     const half = size / 2;
     for (let i = 0; i < L; i++) {
       for (let k = 0; k < half; k++) {
-        const angle = i * 10000 ** ((-2 * k) / size);
+        const angle = Math.fround(i * Math.fround(10000 ** Math.fround((-2 * k) / size)));
         const cos = Math.cos(angle), sin = Math.sin(angle);
         for (let at = i * 3 * width + k; at < i * 3 * width + 2 * width; at += size) {
           const a = all[at], b = all[at + half];
