@@ -43,12 +43,14 @@ const Engine = (() => {
     return last;
   }
 
-  /** The value of a finite 16-bit float. */
-  function half(bits) {
-    const exponent = (bits >> 10) & 31;
-    const fraction = (bits & 1023) / 1024;
-    const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
-    return bits & 0x8000 ? -size : size;
+  /** The values of finite 16-bit floats. Their bits, moved into the places of a 32-bit float, give the value divided by
+   * 2^112, because the two formats count exponents from 15 and from 127. */
+  function halves(bits) {
+    const words = new Uint32Array(bits.length);
+    for (let i = 0; i < bits.length; i++) words[i] = ((bits[i] & 0x8000) << 16) | ((bits[i] & 0x7fff) << 13);
+    const values = new Float32Array(words.buffer);
+    for (let i = 0; i < values.length; i++) values[i] *= 2 ** 112;
+    return values;
   }
 
   /** x (rows, K) times w (M, K) transposed: (rows, M). Four rows by two columns at a time keep 8 sums in registers. */
@@ -95,35 +97,35 @@ const Engine = (() => {
       Object.assign(this, about);
       this.N = [...about.alphabet].length;
       this.w = {};
-      const view = new DataView(bytes.buffer);
       let start = 0;
       for (const [name, shape, size] of about.weights) {
-        const read = size === 2 ? (at) => half(view.getUint16(at, true)) : (at) => view.getFloat32(at, true);
-        const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
-        for (let i = 0; i < values.length; i++) values[i] = read(start + size * i);
-        this.w[name] = values;
-        start += size * values.length;
+        const end = start + size * shape.reduce((a, b) => a * b, 1);
+        const part = bytes.slice(start, end).buffer;
+        this.w[name] = size === 2 ? halves(new Uint16Array(part)) : new Float32Array(part);
+        start = end;
       }
     }
 
-    /** log p(x0_i = a | x), (L, N), for a text x at total noise sigma, which a model for masks does not need. */
-    logPosterior(x, sigma) {
+    /** log p(x0_i = a | x), (K, N), at K positions of a text x at total noise sigma, which a model for masks does not
+     * need. The last block's MLP, most of its work, is computed at these positions only. */
+    logPosterior(x, sigma, positions) {
       const { width, heads, layers, shift } = this.config;
-      const L = x.length;
-      const h = this.embed(x);
+      let h = this.embed(x);
       const noise = this.w["noise.inner.weight"] ? this.noise(sigma) : null;
       for (let layer = 0; layer < layers; layer++) {
         const w = (name) => this.w[`blocks.${layer}.${name}.weight`];
         const m = noise ? multiply(noise, w("modulate"), 1, width, 4 * width) : null;
-        add(h, this.attend(normalize(h, w("norm1"), m, 0), w("qkv"), w("out"), L, width, heads));
+        add(h, this.attend(normalize(h, w("norm1"), m, 0), w("qkv"), w("out"), x.length, width, heads));
         let z = normalize(h, w("norm2"), m, 2 * width);
-        if (shift) z = shifted(z, L, width);
-        const up = multiply(z, w("up"), L, width, 4 * width);
+        if (shift) z = shifted(z, x.length, width);
+        if (layer === layers - 1) [h, z] = [h, z].map((rows) => take(rows, positions, width));
+        const up = multiply(z, w("up"), h.length / width, width, 4 * width);
         for (let i = 0; i < up.length; i++) up[i] = up[i] > 0 ? up[i] * up[i] : 0;
-        add(h, multiply(up, w("down"), L, 4 * width, width));
+        add(h, multiply(up, w("down"), h.length / width, 4 * width, width));
       }
-      const logits = multiply(normalize(h, this.w["norm.weight"], null, 0), this.w["head.weight"], L, width, this.N);
-      return logSoftmax(logits, this.N);
+      if (!layers) h = take(h, positions, width);
+      const K = positions.length;
+      return logSoftmax(multiply(normalize(h, this.w["norm.weight"], null, 0), this.w["head.weight"], K, width, this.N), this.N);
     }
 
     /** The sum of the rows of the table for a character and its neighbors, plus the row of its place. */
@@ -194,7 +196,8 @@ const Engine = (() => {
     }
   }
 
-  /** Rotary positions: turn each pair of features of the queries and keys by an angle proportional to the position. */
+  /** Rotary positions: turn each pair of features of the queries and keys by an angle proportional to the position. The
+   * angles are rounded as in PyTorch, where they have 32 bits: the model has learned with these. */
   function rotate(all, L, width, size) {
     const half = size / 2;
     for (let i = 0; i < L; i++) {
@@ -212,6 +215,13 @@ const Engine = (() => {
 
   function add(h, z) {
     for (let i = 0; i < h.length; i++) h[i] += z[i];
+  }
+
+  /** The rows at these positions. */
+  function take(rows, positions, width) {
+    const taken = new Float64Array(positions.length * width);
+    positions.forEach((i, k) => taken.set(rows.subarray(i * width, (i + 1) * width), k * width));
+    return taken;
   }
 
   /** RMSNorm of each row; then, if there is a modulation m, times 1 + m[at ...] plus m[at + width ...]. */
@@ -261,14 +271,14 @@ const Engine = (() => {
     constructor(about, bytes) {
       Object.assign(this, about);
       const E = about.layers.reduce((sum, layer) => sum + layer.edges, 0);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      this.source = Uint16Array.from({ length: E }, (_, e) => view.getUint16(2 * e, true));
-      this.target = Uint16Array.from({ length: E }, (_, e) => view.getUint16(2 * (E + e), true));
-      this.character = bytes.slice(4 * E, 5 * E);
-      this.probability = Float64Array.from({ length: E }, (_, e) => view.getFloat32(5 * E + 4 * e, true));
+      const part = (from, to) => bytes.slice(from * E, to * E).buffer;
+      this.source = new Uint16Array(part(0, 2));
+      this.target = new Uint16Array(part(2, 4));
+      this.character = new Uint8Array(part(4, 5));
+      this.probability = Float64Array.from(new Float32Array(part(5, 9)));
     }
 
-    /** log p(x0_i = a | x), (L, N), by the forward-backward algorithm. like(i, a) is q(x_i | x0_i = a). */
+    /** log p(x0_i = a | x), (L, N), by the forward-backward algorithm. like(x_i, a) is q(x_i | x0_i = a). */
     logPosterior(x, like, N) {
       const L = x.length;
       const seen = Array.from({ length: L }, (_, i) => Float64Array.from({ length: N }, (_, a) => like(x[i], a)));
@@ -365,14 +375,14 @@ const Engine = (() => {
       return kind === "LogLinear" ? -Math.log1p(-(1 - s.eps) * t) : s.sigma_min ** (1 - t) * s.sigma_max ** t;
     }
 
-    /** log p(x0_i = a | x), (L, N), of the model, or exactly if `exact`. */
-    logPosterior(x, sigma, exact = false) {
-      if (!exact) return this.network.logPosterior(x, sigma);
+    /** log p(x0_i = a | x), (K, N), at K positions (all of them, if not given), by the model, or exactly if `exact`. */
+    logPosterior(x, sigma, exact = false, positions = [...x.keys()]) {
+      if (!exact) return this.network.logPosterior(x, sigma, positions);
       const [stay, hit] = [Math.exp(-sigma), -Math.expm1(-sigma)];
       const like = this.mask === null
         ? (x_i, a) => stay * (x_i === a) + hit / this.N
         : (x_i, a) => Number(x_i === this.mask || x_i === a);
-      return this.world.logPosterior(x, like, this.N);
+      return take(this.world.logPosterior(x, like, this.N), positions, this.N);
     }
 
     /** A text of pure noise with the given characters kept: free[i] says whether position i may change. */
@@ -404,9 +414,9 @@ const Engine = (() => {
 
     /** Replace the masks at these positions by draws from the posterior. */
     unmask(x, positions, random, exact) {
-      const log = this.logPosterior(x, 0, exact);
+      const p = this.logPosterior(x, 0, exact, positions).map(Math.exp);
       const y = x.slice();
-      for (const i of positions) y[i] = draw(log.slice(i * this.N, (i + 1) * this.N).map(Math.exp), random);
+      positions.forEach((i, k) => (y[i] = draw(p.subarray(k * this.N, (k + 1) * this.N), random)));
       return y;
     }
 
