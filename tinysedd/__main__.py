@@ -132,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("page", help="write a web page in which a model runs").add_argument
     add("--checkpoint", default="fables", help=which_model)
+    add("--corpus", help="fables, or a Fables of your own, module:name, for the exact answers (default: as trained)")
     add("--out", type=Path, default=Path("page.html"), help="web page to write (default: page.html)")
     add("--force", action="store_true", help="replace a file that exists")
 
@@ -475,10 +476,10 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def page(args: argparse.Namespace) -> None:
-    """tinysedd page: a web page in which the model runs; beside it the exact posterior, if it was trained on fables."""
+    """tinysedd page: a web page in which the model runs, beside the exact posterior if its world is known."""
     from tinysedd import Fables, load
     from tinysedd.checkpoint import notes
-    from tinysedd.files import check_output, write_atomically
+    from tinysedd.files import check_fit, check_output, is_own_world, load_world, write_atomically
     from tinysedd.show import page as render
     from tinysedd.worlds import WORLDS
 
@@ -486,10 +487,16 @@ def page(args: argparse.Namespace) -> None:
         raise ValueError(f"browsers would not open {args.out.name!r} as a web page: end the name in .html")
     check_output(args.out, [args.checkpoint], args.force)
     model = load(args.checkpoint)
-    corpus = notes(args.checkpoint).get("corpus")
-    world = Fables() if isinstance(corpus, str) and WORLDS.get(corpus) is Fables else None
-    if world and (world.alphabet, world.length) != (model.alphabet, model.length):
-        world = None  # the notes of a checkpoint can say anything
+    world, trained_on = None, notes(args.checkpoint).get("corpus")
+    if args.corpus is not None:
+        world = load_world(args.corpus)
+        check_fit(world, args.corpus, model.alphabet, model.length)
+    elif isinstance(trained_on, str) and WORLDS.get(trained_on) is Fables:
+        world = Fables()
+        if (world.alphabet, world.length) != (model.alphabet, model.length):
+            world = None  # the notes of a checkpoint can say anything
+    elif isinstance(trained_on, str) and is_own_world(trained_on):
+        _say(f"note: the page has no exact answers. {_not_named(args.checkpoint, trained_on)}", sys.stderr)
     content = render(model, world, title=Path(args.checkpoint).stem).encode()
     write_atomically(args.out, content)
     _say(f"{args.out} has the model in it ({len(content) / 1e6:.1f} MB): open it in a browser, on any device, offline")

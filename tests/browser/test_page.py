@@ -66,5 +66,7 @@ def test_the_posteriors_are_those_of_python(browser, tmp_path, name):
             exact = [float("-inf") if value is None else value for value in tab.evaluate(ASK, asked | {"exact": True})]
             joint = world.marginals(process.log_likelihood(x, sigma).exp())[0]
             want = joint / joint.sum(-1, keepdim=True)
-            torch.testing.assert_close(torch.tensor(exact, dtype=torch.float64).view(64, -1).exp(), want, atol=1e-6, rtol=0)
+            torch.testing.assert_close(
+                torch.tensor(exact, dtype=torch.float64).view(64, -1).exp(), want, atol=1e-6, rtol=0
+            )
     assert problems == []

@@ -7,6 +7,7 @@ computes what the Python package computes, in a worker; assets/page.js shows it.
 import base64
 import json
 from collections.abc import Sequence
+from html import escape
 from importlib.resources import files
 from string import Template
 
@@ -19,14 +20,15 @@ from tinysedd.fast.model import FastTransformer
 from tinysedd.model import Transformer
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Uniform
+from tinysedd.worlds import World
 from tinysedd.worlds.fables import Again, Fables, Slot
 
 
-def page(model: Transformer, world: Fables | None = None, *, title: str = "tinysedd") -> str:
+def page(model: Transformer, world: World | None = None, *, title: str = "tinysedd") -> str:
     """A self-contained HTML page in which the model writes.
 
     model  a `Transformer` or `FastTransformer` with an alphabet, trained as a denoiser for Absorbing or Uniform noise
-    world  its exact posterior is shown beside the model's, and each text is checked against its grammar
+    world  a `Fables`: its exact posterior is shown beside the model's, and each text is checked against its grammar
     title  what the model writes, for the title of the page
     Weights are stored as in checkpoints: as 16-bit floats, or as 32-bit floats where those are too small. ValueError
     for any other model, or a world with another alphabet or length.
@@ -34,12 +36,12 @@ def page(model: Transformer, world: Fables | None = None, *, title: str = "tinys
     check_page(model, world)
     about, weights = _about(model)
     edges = b""
-    if world is not None:
+    if isinstance(world, Fables):
         about["world"], edges = _world(world)
     assets = files("tinysedd.show") / "assets"
     script = {name: (assets / f"{name}.js").read_text("utf-8") for name in ("engine", "worker", "page")}
     return Template((assets / "page.html").read_text("utf-8")).substitute(
-        title=_escape(title),
+        title=escape(title),
         style=(assets / "page.css").read_text("utf-8"),
         about=_json(about),
         weights=base64.b64encode(weights).decode(),
@@ -48,7 +50,7 @@ def page(model: Transformer, world: Fables | None = None, *, title: str = "tinys
     )
 
 
-def check_page(model: object, world: Fables | None = None) -> None:
+def check_page(model: object, world: World | None = None) -> None:
     """ValueError if `page` cannot run this model, or not with this world."""
     if type(model) not in (Transformer, FastTransformer):
         raise ValueError(f"a page can run a Transformer or a FastTransformer; this model is a {type(model).__name__}")
@@ -110,7 +112,7 @@ def _world(world: Fables) -> tuple[dict, bytes]:
         "templates": [_pieces(template) for template in world.templates],
         "prompts": world.prompts,
     }
-    edges = zip(columns, ("<u2", "<u2", "u1", "<f4"))
+    edges = zip(columns, ("<u2", "<u2", "<u2", "<f4"))
     return about, b"".join(np.ascontiguousarray(column).astype(kind).tobytes() for column, kind in edges)
 
 
@@ -123,7 +125,3 @@ def _pieces(template: Sequence) -> list:
 def _json(value: object) -> str:
     """JSON for a script element: no text in it can end the element."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

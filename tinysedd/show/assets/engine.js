@@ -92,7 +92,7 @@ const Engine = (() => {
 
   class Network {
     /** about: what live.py says of the model. bytes: its weights, one tensor after the other, each of 16-bit or of
-     * 32-bit floats. */
+     * 32-bit floats, in little-endian order, which is that of all browsers. */
     constructor(about, bytes) {
       Object.assign(this, about);
       this.N = [...about.alphabet].length;
@@ -124,8 +124,8 @@ const Engine = (() => {
         add(h, multiply(up, w("down"), h.length / width, 4 * width, width));
       }
       if (!layers) h = take(h, positions, width);
-      const K = positions.length;
-      return logSoftmax(multiply(normalize(h, this.w["norm.weight"], null, 0), this.w["head.weight"], K, width, this.N), this.N);
+      h = normalize(h, this.w["norm.weight"], null, 0);
+      return logSoftmax(multiply(h, this.w["head.weight"], positions.length, width, this.N), this.N);
     }
 
     /** The sum of the rows of the table for a character and its neighbors, plus the row of its place. */
@@ -267,15 +267,15 @@ const Engine = (() => {
 
   class World {
     /** about: templates, lists and the sizes of the layers. bytes: source, target, character and probability of each
-     * edge, as Uint16, Uint16, Uint8 and Float32, one array after the other. */
+     * edge, three times Uint16 and then Float32, one array after the other. */
     constructor(about, bytes) {
       Object.assign(this, about);
       const E = about.layers.reduce((sum, layer) => sum + layer.edges, 0);
       const part = (from, to) => bytes.slice(from * E, to * E).buffer;
       this.source = new Uint16Array(part(0, 2));
       this.target = new Uint16Array(part(2, 4));
-      this.character = new Uint8Array(part(4, 5));
-      this.probability = Float64Array.from(new Float32Array(part(5, 9)));
+      this.character = new Uint16Array(part(4, 6));
+      this.probability = Float64Array.from(new Float32Array(part(6, 10)));
     }
 
     /** log p(x0_i = a | x), (L, N), by the forward-backward algorithm. like(x_i, a) is q(x_i | x0_i = a). */
@@ -311,7 +311,7 @@ const Engine = (() => {
       return joint; // NaN everywhere if no text fits
     }
 
-    /** Why a line is not a fable: the first position where none fits, and a reason; null for a fable. */
+    /** Why a line is not valid: the first position where no text of the world fits, and a reason; null if it is valid. */
     diagnose(line) {
       const found = this.templates.flatMap((template) => this.failures(line, 0, template, {}));
       if (found.includes(null)) return null;
@@ -324,7 +324,7 @@ const Engine = (() => {
     failures(line, at, pieces, words) {
       if (!pieces.length) {
         const over = line.slice(at).search(/[^ ]/);
-        return [over < 0 ? null : { at: at + over, reason: "the fable ends here; only spaces may follow" }];
+        return [over < 0 ? null : { at: at + over, reason: "the text ends here; only spaces may follow" }];
       }
       const [head, ...rest] = pieces;
       if (head.list) {

@@ -38,9 +38,11 @@
     return letters.includes(character) ? letters.indexOf(character) : letters.indexOf(character.toLowerCase());
   }
 
+  /** A probability as a percentage, with a decimal near 0 and near 1. */
   function percent(p) {
-    if (p > 0 && p < 0.0005) return "< 0.1 %";
-    return `${(100 * p).toFixed(p >= 0.0995 && p < 0.9995 ? 0 : p === 0 || p >= 0.9995 ? 0 : 1)} %`;
+    if (p > 0 && p < 0.0005) return "<0.1%";
+    const near = (p > 0 && p < 0.0995) || (p > 0.9905 && p < 0.9995);
+    return `${(100 * p).toFixed(near ? 1 : 0)}%`;
   }
 
   function element(tag, text = "", name = "") {
@@ -145,8 +147,8 @@
     if (!about.world || !complete(x)) return;
     const { failure } = await ask("judge", { line: x.map((state) => letters[state]).join("") });
     if (x !== states[at].x || writing || timer !== null) return;
-    find("verdict").textContent = failure === null ? "✓ This is a fable."
-      : `✗ Not a fable. Position ${failure.at + 1}: ${failure.reason}.`;
+    find("verdict").textContent = failure === null ? "✓ Valid: the grammar it learned from can write this text."
+      : `✗ Not valid. Position ${failure.at + 1}: ${failure.reason}.`;
     if (failure !== null && failure.at < L) cells[failure.at].classList.add("wrong");
   });
 
@@ -178,7 +180,7 @@
     give(given.map((_, i) => (i >= typed.length || typed[i] === "_" ? null : stateOf(typed[i]))));
   };
   find("prompt").onkeydown = (event) => {
-    if (event.key === "Enter") write();
+    if (event.key === "Enter" && !event.isComposing) write();
   };
 
   /** Put a character, or a gap, at the selected position. All else that is seen is kept, unless it is still noise. */
@@ -225,6 +227,7 @@
 
   for (const [name, text] of Object.entries(SAMPLERS)) find("sampler").append(new Option(text, name));
   find("truth-label").hidden = !about.world;
+  find("more").open = matchMedia("(min-width: 60rem)").matches; // on a phone, the text comes first
 
   /** What the reader asks for, with numbers brought into their range. */
   function settings() {
@@ -257,7 +260,7 @@
         showSteps();
       });
     } catch (error) {
-      if (mine === run) say(values.exact ? "No fable fits what is given, so the truth has nothing to write." : error.message);
+      if (mine === run) say(values.exact ? "No valid text fits what is given, so the truth has nothing to write." : error.message);
     }
     if (mine !== run) return;
     writing = false;
@@ -336,7 +339,7 @@
     const truth = none ? null : exact;
     find("look-hint").textContent = (masks ? `What belongs at position ${i + 1}, given the rest of the text?`
       : `What was at position ${i + 1} before the noise of this step?`)
-      + (none ? " No fable fits the rest, so there is no exact answer." : " Tap a row to put it there.");
+      + (none ? " No valid text fits the rest, so there is no exact answer." : " Tap a row to put it there.");
     const key = truth ? ["model", "exact"] : ["model"];
     find("key").replaceChildren(...key.map((name) => {
       const item = element("span");
@@ -369,6 +372,7 @@
   function bar(p, name) {
     const made = element("i", "", name);
     made.style.width = `${100 * p}%`;
+    made.style.visibility = p ? "" : "hidden"; // else its smallest width would show
     return made;
   }
 
