@@ -32,7 +32,7 @@ const Engine = (() => {
   function draw(p, random) {
     let total = 0;
     for (const value of p) total += value;
-    if (!(total > 0)) throw new RangeError("no text fits");
+    if (!(total > 0)) throw new RangeError("these probabilities are all 0");
     let u = random() * total;
     let last = 0;
     for (let i = 0; i < p.length; i++) {
@@ -278,7 +278,8 @@ const Engine = (() => {
       this.probability = Float64Array.from(new Float32Array(part(6, 10)));
     }
 
-    /** log p(x0_i = a | x), (L, N), by the forward-backward algorithm. like(x_i, a) is q(x_i | x0_i = a). */
+    /** log p(x0_i = a | x), (L, N), by the forward-backward algorithm, or null if no text fits. like(x_i, a) is
+     * q(x_i | x0_i = a). */
     logPosterior(x, like, N) {
       const L = x.length;
       const seen = Array.from({ length: L }, (_, i) => Float64Array.from({ length: N }, (_, a) => like(x[i], a)));
@@ -306,9 +307,10 @@ const Engine = (() => {
       for (let i = 0; i < L; i++) {
         let total = 0;
         for (let a = 0; a < N; a++) total += joint[i * N + a];
+        if (!(total > 0)) return null;
         for (let a = 0; a < N; a++) joint[i * N + a] = Math.log(joint[i * N + a] / total);
       }
-      return joint; // NaN everywhere if no text fits
+      return joint;
     }
 
     /** Why a line is not valid: the first position where no text of the world fits, and a reason; null if it is valid. */
@@ -375,14 +377,21 @@ const Engine = (() => {
       return kind === "LogLinear" ? -Math.log1p(-(1 - s.eps) * t) : s.sigma_min ** (1 - t) * s.sigma_max ** t;
     }
 
-    /** log p(x0_i = a | x), (K, N), at K positions (all of them, if not given), by the model, or exactly if `exact`. */
+    /** log p(x0_i = a | x), (K, N), at K positions (all of them, if not given), by the model, or exactly if `exact`. If
+     * no text fits, the exact one is taken as uniform. */
     logPosterior(x, sigma, exact = false, positions = [...x.keys()]) {
       if (!exact) return this.network.logPosterior(x, sigma, positions);
+      const log = this.exact(x, sigma) ?? new Float64Array(x.length * this.N).fill(-Math.log(this.N));
+      return take(log, positions, this.N);
+    }
+
+    /** The exact log p(x0_i = a | x), (L, N), or null if no text fits. */
+    exact(x, sigma) {
       const [stay, hit] = [Math.exp(-sigma), -Math.expm1(-sigma)];
       const like = this.mask === null
         ? (x_i, a) => stay * (x_i === a) + hit / this.N
         : (x_i, a) => Number(x_i === this.mask || x_i === a);
-      return take(this.world.logPosterior(x, like, this.N), positions, this.N);
+      return this.world.logPosterior(x, like, this.N);
     }
 
     /** A text of pure noise with the given characters kept: free[i] says whether position i may change. */

@@ -260,7 +260,7 @@
         showSteps();
       });
     } catch (error) {
-      if (mine === run) say(values.exact ? "No valid text fits what is given, so the truth has nothing to write." : error.message);
+      if (mine === run) say(error.message);
     }
     if (mine !== run) return;
     writing = false;
@@ -335,19 +335,17 @@
     const t = masks || states.length === 1 ? 1 : Math.max(1 - at / (states.length - 1), 0.01);
     const { model, exact } = await ask("look", { x, i, t });
     if (i !== selected || x !== states[at].x) return;
-    const none = exact !== null && exact.some(Number.isNaN);
-    const truth = none ? null : exact;
     find("look-hint").textContent = (masks ? `What belongs at position ${i + 1}, given the rest of the text?`
       : `What was at position ${i + 1} before the noise of this step?`)
-      + (none ? " No valid text fits the rest, so there is no exact answer." : " Tap a row to put it there.");
-    const key = truth ? ["model", "exact"] : ["model"];
+      + (about.world && !exact ? " No valid text fits the rest, so there is no exact answer." : " Tap a row to put it there.");
+    const key = exact ? ["model", "exact"] : ["model"];
     find("key").replaceChildren(...key.map((name) => {
       const item = element("span");
       item.append(element("i", "", name), name);
       return item;
     }));
     const best = [...model.keys()].sort((a, b) => model[b] - model[a]).slice(0, 10);
-    find("bars").replaceChildren(...best.map((state) => row(state, model[state], truth?.[state])));
+    find("bars").replaceChildren(...best.map((state) => row(state, model[state], exact?.[state])));
   });
 
   /** A row of the ten best: a character, its probability according to the model, and the exact one if it is known. */

@@ -23,6 +23,9 @@ const answers = {
     const free = given.map((state) => state === null);
     const random = Engine.generator(seed);
     let x = diffusion.noise(given, free, random);
+    if (exact && diffusion.exact(x, diffusion.sigma(1)) === null) {
+      throw new Error("No valid text fits what is given, so the truth has nothing to write.");
+    }
     let step = 0;
     send({ x, drawn: [], step });
     for (const item of diffusion.sample(sampler, x, free, steps, random, exact)) {
@@ -33,12 +36,16 @@ const answers = {
     return {};
   },
 
-  /** What the model, and the truth if it is known, expect at position i given the rest of the text. */
+  /** What the model, and the truth if it is known, expect at position i given the rest of the text. The truth is null if
+   * no text fits the rest. */
   look({ x, i, t }) {
     const sigma = diffusion.sigma(t);
     const asked = diffusion.mask === null ? x : x.map((state, j) => (j === i ? diffusion.mask : state));
-    const row = (exact) => Array.from(diffusion.logPosterior(asked, sigma, exact, [i]), Math.exp);
-    return { model: row(false), exact: diffusion.world ? row(true) : null };
+    const truth = diffusion.world && diffusion.exact(asked, sigma);
+    return {
+      model: Array.from(diffusion.logPosterior(asked, sigma, false, [i]), Math.exp),
+      exact: truth && Array.from(truth.slice(i * diffusion.N, (i + 1) * diffusion.N), Math.exp),
+    };
   },
 
   noise({ x, t, seed }) {
