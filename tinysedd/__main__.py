@@ -479,7 +479,7 @@ def page(args: argparse.Namespace) -> None:
     """tinysedd page: a web page in which the model runs, beside the exact posterior if its world is known."""
     from tinysedd import Fables, load
     from tinysedd.checkpoint import notes
-    from tinysedd.files import check_fit, check_output, is_own_world, load_world, write_atomically
+    from tinysedd.files import check_fit, check_output, is_own_world, is_world, load_world, write_atomically
     from tinysedd.show import page as render
     from tinysedd.worlds import WORLDS
 
@@ -489,6 +489,8 @@ def page(args: argparse.Namespace) -> None:
     model = load(args.checkpoint)
     world, trained_on = None, notes(args.checkpoint).get("corpus")
     if args.corpus is not None:
+        if not is_world(args.corpus):
+            raise Usage(f"--corpus has no effect with {args.corpus}: only a world knows exact answers")
         world = load_world(args.corpus)
         check_fit(world, args.corpus, model.alphabet, model.length)
     elif isinstance(trained_on, str) and WORLDS.get(trained_on) is Fables:
