@@ -72,6 +72,7 @@ def tiny(process=Absorbing, world: Fables = ANIMALS) -> FastTransformer:
 
 def texts(tab: Page, count: int, **asked) -> tuple[torch.Tensor, list[list[int]]]:
     """Texts (count, L) drawn in the page, and for each how many characters each step has drawn."""
+    expect(tab.locator("#caption")).not_to_be_empty()  # the text that the page writes by itself is under way
     drawn = tab.evaluate(WRITE, {"seeds": list(range(count)), "exact": False, **asked})
     return torch.tensor([x for x, _ in drawn]), [sizes for _, sizes in drawn]
 
