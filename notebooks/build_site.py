@@ -42,11 +42,10 @@ html { text-size-adjust: 100%; -webkit-text-size-adjust: 100%; }
 body { max-width: 56rem; margin: 0 auto; padding: 0 1rem 2rem; background: var(--paper); color: var(--ink);
   font: 1.0625rem/1.65 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, "DejaVu Serif", serif;
   overflow-wrap: break-word; }
-nav, h1, h2, h3, th, summary, .note, .caption, .tinysedd-player {
+nav, h1, h2, h3, th, summary, .note, .caption, .tinysedd-player, .wide::before {
   font-family: system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 nav { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0.2rem 1.5rem; padding: 0.9rem 0;
   border-bottom: 1px solid var(--line); font-size: 0.9rem; }
-@media (max-width: 40rem) { nav span { display: none; } }
 nav:last-child { border: solid var(--line); border-width: 1px 0 0; margin-top: 3rem; }
 a { color: var(--link); text-underline-offset: 0.15em; }
 h1, h2, h3 { line-height: 1.25; margin: 2.2em 0 0.7em; text-wrap: balance; }
@@ -68,10 +67,18 @@ pre { margin: 0.9rem 0; padding: 0.7rem 0.9rem; line-height: 1.5; white-space: p
 .picture { background: #fff; color: #1a1a1a; padding: 0.5rem; border-radius: 6px; width: fit-content; max-width: 100%; }
 img { display: block; max-width: 100%; height: auto; }
 .wide img { max-width: none; }
+@media (max-width: 40rem) {
+  nav span { display: none; }
+  body { padding-inline: 0.75rem; }
+  details { padding-inline: 0.5rem; }
+  .picture { padding: 0.2rem; }
+  .wide::before { content: "Swipe sideways to see all of it."; position: sticky; left: 0; font-size: 0.85rem; }
+}
 table { border-collapse: collapse; font-size: 0.95rem; line-height: 1.45; }
 th, td { padding: 0.45rem 0.9rem 0.45rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { font-size: 0.85rem; color: var(--soft); }
+td[style*="right"] { white-space: nowrap; }
 details { margin: 0.9rem 0; padding: 0.1rem 0.9rem; border: 1px solid var(--line); border-radius: 6px; }
 summary { cursor: pointer; padding: 0.35rem 0; font-size: 0.9rem; color: var(--link); }
 details > :last-child:not(summary) { margin-bottom: 0.9rem; }
@@ -292,7 +299,7 @@ def index(sheets: list[Sheet], live: bool) -> str:
         number, title = sheet.title.split(" · ")
         minutes = 5 * round(len(sheet.text.split()) / WORDS_PER_MINUTE / 5)
         practice = '<td colspan="3"></td>'
-        if given := exercises.get(sheet.path.name):
+        if given := exercises.pop(sheet.path.name, None):
             effort = [map(int, pair) for pair in re.findall(r"· (\d+) minutes · (\d+) point", given.text)]
             time, points = map(sum, zip(*effort))
             practice = (
@@ -302,6 +309,10 @@ def index(sheets: list[Sheet], live: bool) -> str:
             f'<tr><td>{number}</td><td><a href="{sheet.name}.html">{title}</a></td><td>{sheet.question}</td>'
             f"<td>{minutes}</td>{practice}</tr>\n"
         )
+    more = "".join(
+        f'<p><a href="{sheet.name}.html">{sheet.title}</a>: {sheet.question}</p>\n'
+        for sheet in exercises.values()  # those that belong to no single notebook
+    )
     try_it = (
         '<p><a class="live" href="fables.html">Write with the model now</a></p>\n'
         '<p class="note">A trained model runs in that page: nothing to install, no network.</p>\n'
@@ -315,7 +326,7 @@ def index(sheets: list[Sheet], live: bool) -> str:
         "learned stands next to the true one.</p>\n"
         f"{try_it if live else ''}<h2>The course</h2>\n"
         '<div class="box"><table>\n<tr><th></th><th>notebook</th><th>the question it answers</th>'
-        f"<th>minutes to read</th><th>practice</th><th>minutes</th><th>points</th></tr>\n{rows}</table></div>\n"
+        f"<th>minutes to read</th><th>practice</th><th>minutes</th><th>points</th></tr>\n{rows}</table></div>\n{more}"
         '<p>The <a href="glossary.html">glossary</a> has every term and symbol.</p>\n'
         '<p class="note">These pages show the notebooks with their stored outputs. To change a cell and run it, and to '
         "have your exercises checked, open the notebooks in Jupyter.</p>\n",

@@ -386,6 +386,7 @@ def test_an_explorer_has_a_picture_even_without_a_kernel(name):
     assert metadata["image/png"]["alt"]
     assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
     image = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).convert("L")
+    assert metadata["image/png"]["unconfined"] == (name in ("fables", "denoising"))  # 64 columns: scrolled on a phone
     assert 300 < image.width <= 900 and image.getextrema()[0] < 100 and image.getextrema()[1] == 255
     assert len(bundle["image/png"]) < 120_000
 

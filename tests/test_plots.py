@@ -12,13 +12,14 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
+from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
 from tinysedd import Absorbing, Fables, Uniform, Words
 from tinysedd.corpus import Alphabet
-from tinysedd.show import bars, curve, describe, heatmap, ladder
+from tinysedd.show import MODEL, TRUTH, bars, curve, describe, heatmap, ladder
 from tinysedd.train import Point
 
 WORDS, SIGMA = Words(), 0.5
@@ -144,6 +145,8 @@ def test_bars_show_the_same_neighbors_as_brute_force():
     assert labels(ax.get_yticklabels()) == best and best[0] == "ca[n]"
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([ratios[word] for word in best], rel=1e-4)
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the best is at the top
+    learned = bars(log_score, x, WORDS.alphabet, color=MODEL).axes[0]
+    assert [to_hex(a.patches[0].get_facecolor()) for a in (ax, learned)] == [TRUTH.lower(), MODEL.lower()]
     assert f"{ratios['ca[n]']:.3g}" in labels(ax.texts)
 
 

@@ -188,6 +188,8 @@ def test_a_recipe_becomes_a_result_and_a_row(folder, capsys):
     main(["race", "--board", "race-ada.json", "ada.py"])
     printed = capsys.readouterr()
     assert "ada" in printed.out and "skipped: ada.py is no result of a race" in printed.err
+    main(["race", "--board", "*.json"])  # as PowerShell passes it on
+    assert capsys.readouterr().out == printed.out
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import glob
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -504,6 +506,11 @@ def page(args: argparse.Namespace) -> None:
     _say(f"{args.out} has the model in it ({len(content) / 1e6:.1f} MB): open it in a browser, on any device, offline")
 
 
+def _matches(path: Path) -> list[Path]:
+    """The files that a name with * or ? stands for, if none has this name: Windows' shells leave that to a program."""
+    return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path)))] or [path]
+
+
 def race(given: dict[str, Any]) -> None:
     """tinysedd race: one entrant's result, or the table of many. given: the options, without those left out."""
     if "board" in given:
@@ -512,7 +519,7 @@ def race(given: dict[str, Any]) -> None:
         from tinysedd.race import board, read_results
 
         results = []
-        for path in given["board"]:
+        for path in chain.from_iterable(map(_matches, given["board"])):
             try:
                 results += read_results(path)
             except ValueError as error:

@@ -47,6 +47,7 @@ Action = Callable[[], object]
 
 WIDE, ROW = w.Layout(width="32em"), w.Layout(display="flex", flex_flow="row wrap", align_items="center")
 PROMPT = w.Layout(width="100%", max_width="76ch")  # room for a fable, in a fixed-width font
+MOST_SHRUNK = 640  # width in pixels up to which a still stays legible if a phone shrinks it; a wider one scrolls
 NOISED = FORWARD_NAMES | {CHANGED: "changed"}  # compared with the clean text, not with the previous frame
 STYLE = """<style>
 .tinysedd-show { line-height: 1.5; }
@@ -55,7 +56,7 @@ STYLE = """<style>
 .tinysedd-show text, .tinysedd-show pre { font: 12px "DejaVu Sans Mono", Menlo, Consolas, monospace; margin: 0; }
 .tinysedd-show text { text-anchor: middle; fill: currentColor; }
 .tinysedd-show .bars { display: grid; grid-template-columns: auto 12em auto; gap: 0.1em 0.8em; align-items: center; }
-.tinysedd-show i { display: block; height: 1em; background: #009e73; }
+.tinysedd-show i { display: block; height: 1em; background: currentColor; }
 .tinysedd-prompt input { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .tinysedd-show .key { display: inline-block; width: 10em; height: 0.8em; }
 </style>"""
@@ -108,8 +109,11 @@ class Explorer:
 
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         text = "An interactive explorer: run this cell to use its controls."
-        still = {"image/png": base64.b64encode(self.still()).decode(), "text/plain": text}
-        return (self.widget._repr_mimebundle_(**kwargs) or {}) | still, {"image/png": {"alt": self.alt}}
+        png = self.still()
+        still = {"image/png": base64.b64encode(png).decode(), "text/plain": text}
+        wide = Image.open(io.BytesIO(png)).width > MOST_SHRUNK
+        metadata = {"image/png": {"alt": self.alt, "unconfined": wide}}
+        return (self.widget._repr_mimebundle_(**kwargs) or {}) | still, metadata
 
 
 def explore_neighbors(score: Score, process: Process, alphabet: Alphabet, text: str, *, sigma: float = 0.5) -> Explorer:

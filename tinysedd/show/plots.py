@@ -133,10 +133,13 @@ def state_labels(states: Iterable[int], alphabet: Alphabet, space: str = " ") ->
     return list(drawable("".join(space if shown[state] == " " else printable(shown[state]) for state in states)))
 
 
-def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, title: str | None = None) -> Figure:
+def bars(
+    log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, title: str | None = None, color: str = TRUTH
+) -> Figure:
     """The `top` neighbors of a text with the largest concrete scores, best first.
 
-    log_score: (L, S) in nats. x: (L,) the text's states. Neighbors with ratio 0 are left out.
+    log_score: (L, S) in nats. x: (L,) the text's states. Neighbors with ratio 0 are left out. color: MODEL, if a model
+    gave the scores.
     """
     best = neighbors(log_score, x, alphabet, top)
     labels, ratios = zip(*best) if best else (["no neighbor"], [0.0])
@@ -144,7 +147,7 @@ def bars(log_score: Tensor, x: Tensor, alphabet: Alphabet, *, top: int = 12, tit
         fig, ax = plt.subplots(figsize=(8 if len(x) > SHORT else 5.5, 0.25 * len(ratios) + 1))
         ax.axvline(1, color="black", linewidth=1, linestyle="--")
         ax.text(1, 1, " ratio 1", transform=ax.get_xaxis_transform(), fontsize=8, va="bottom")
-        container = ax.barh(range(len(ratios)), ratios, color=COLORS[1], height=0.7, zorder=2)
+        container = ax.barh(range(len(ratios)), ratios, color=color, height=0.7, zorder=2)
         for label in ax.bar_label(container, [format_ratio(ratio) for ratio in ratios], padding=3, fontsize=8):
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         ax.set_yticks(range(len(ratios)), labels, family="monospace", parse_math=False)
@@ -213,7 +216,9 @@ def ladder(words: Iterable[str], *, highlight: Sequence[str] = (), title: str | 
         ax.set(xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
         ax.set_title(title or "")
     along = f"; the path {' → '.join(highlight)}" if highlight else ""
-    return describe(fig, f"{title or 'Word ladder'}: {len(words)} words, {len(edges)} pairs one letter apart{along}")
+    return describe(
+        fig, f"{title or 'Word ladder'}: {len(words)} words, {len(edges)} pairs one letter apart{along}", wide=True
+    )
 
 
 def _layout(edges: np.ndarray, strokes: np.ndarray, width: float, height: float) -> np.ndarray:
