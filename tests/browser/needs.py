@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import pytest
 
-HOW = "to run the browser tests: apt-get install chromium; pip install -r requirements.txt playwright axe-playwright-python"
+PACKAGES = "playwright axe-playwright-python"
+HOW = f"to run the browser tests: apt-get install chromium; pip install -r requirements.txt {PACKAGES}"
 
 
 def missing(what: str) -> NoReturn:
