@@ -272,6 +272,10 @@ def test_on_a_phone_the_text_comes_first_and_nothing_overflows(opened):
     tab.get_by_text("Examples and settings").tap()
     tab.locator("#text button").first.tap()
     expect(tab.locator("#bars button")).to_have_count(10)
+    tab.get_by_label("Type a character").press("x")
+    expect(tab.locator("#text button").first).to_have_attribute("aria-label", "Position 1: x, given")
+    tab.get_by_label("Type a character").press("w")
+    expect(tab.locator("#text button").nth(1)).to_have_attribute("aria-label", "Position 2: w, given")
     tab.get_by_label("Your words").fill("W" * 80)
     wide = tab.locator("body").evaluate("() => document.documentElement.scrollWidth")
     assert wide == 390

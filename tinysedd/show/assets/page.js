@@ -88,11 +88,14 @@
       again = true;
       if (busy) return;
       busy = true;
-      while (again) {
-        again = false;
-        await job();
+      try {
+        while (again) {
+          again = false;
+          await job();
+        }
+      } finally {
+        busy = false;
       }
-      busy = false;
     };
   }
 
@@ -144,7 +147,8 @@
 
   const judge = newest(async () => {
     const { x } = states[at];
-    if (!about.world || !complete(x)) return;
+    const noisy = !masks && at < states.length - 1; // it cannot be valid yet
+    if (!about.world || !complete(x) || noisy) return;
     const { failure } = await ask("judge", { line: x.map((state) => letters[state]).join("") });
     if (x !== states[at].x || writing || timer !== null) return;
     find("verdict").textContent = failure === null ? "✓ Valid: the grammar it learned from can write this text."
@@ -227,6 +231,7 @@
 
   for (const [name, text] of Object.entries(SAMPLERS)) find("sampler").append(new Option(text, name));
   find("truth-label").hidden = !about.world;
+  find("steps").value = Math.max(Math.round(L / 2), 16);
   find("more").open = matchMedia("(min-width: 60rem)").matches; // on a phone, the text comes first
 
   /** What the reader asks for, with numbers brought into their range. */
@@ -375,15 +380,17 @@
   }
 
   find("gap").onclick = () => put(null);
-  find("letter").oninput = (event) => { // the way to type on a phone
-    const typed = event.target.value;
-    if (event.isComposing || !typed) return;
-    event.target.value = "";
-    const state = stateOf([...typed].at(-1));
-    if (state < 0) return say(`The model has never seen “${typed}”.`);
-    put(state);
+  /** Typing on a phone. Its keyboard may compose each letter like a Chinese character: a letter that the model does not
+   * know can then still become one that it knows. */
+  function onTyped(event) {
+    const typed = [...find("letter").value].at(-1);
+    if (typed === undefined || (event.isComposing && stateOf(typed) < 0)) return;
+    find("letter").value = "";
+    if (stateOf(typed) < 0) return say(`The model has never seen “${typed}”.`);
+    put(stateOf(typed));
     select(selected + 1, false);
-  };
+  }
+  for (const event of ["input", "compositionend"]) find("letter").addEventListener(event, onTyped);
 
   // ---- noise ----
 
@@ -391,13 +398,13 @@
   find("noise-hint").textContent = "The model learned by undoing noise, which "
     + (masks ? "turns characters into gaps" : "replaces characters by random ones") + " until nothing of a text is left.";
   const noise = newest(async () => {
-    const { x } = states[at];
+    const { x } = states.at(-1);
     const t = Number(find("time").value);
     const whole = complete(x);
     const noisy = whole ? (await ask("noise", { x, t, seed: noiseSeed })).x : [];
     const changed = noisy.filter((state, i) => state !== x[i]).length;
     find("noise-caption").textContent = whole ? `time ${t.toFixed(2)}, ${changed} of ${L} characters changed`
-      : "There is no whole text at this step.";
+      : "There is no whole text yet.";
     find("time").setAttribute("aria-valuetext", find("noise-caption").textContent);
     find("noisy").replaceChildren(...noisy.map((state, i) =>
       element("span", seen(state), state === MASK ? "gap" : state !== x[i] ? "new" : "")));
