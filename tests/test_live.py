@@ -3,11 +3,13 @@
 What the page computes is tested in a browser: tests/browser/test_page.py.
 """
 
+import base64
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tinysedd import Absorbing, Alphabet, Config, Fables, Transformer, Words, load
+from tinysedd import Absorbing, Alphabet, Config, Fables, LogLinear, Transformer, Words, load
 from tinysedd.__main__ import main
 from tinysedd.show import page
 
@@ -30,35 +32,36 @@ def test_the_committed_page_is_small_and_asks_for_nothing():
 
 
 def test_the_edges_are_those_of_the_automaton():
-    html = page(model(world=PAIRS), PAIRS)
+    data = base64.b64decode(page(model(), PAIRS).split('id="edges">')[1].split("<")[0])
+    source, target, character = np.frombuffer(data[:24], "<u2").reshape(3, 4).tolist()
+    probability = np.frombuffer(data[24:], "<f4").tolist()
     edges = [(0, 0, 1, 0.5), (0, 1, 2, 0.5), (0, 0, 1, 1), (1, 0, 2, 1)]  # aa or bb; the space is character 0
-    assert decoded(html) == edges
+    assert list(zip(source, target, character, probability)) == edges
 
 
-def decoded(html: str) -> list[tuple]:
-    """The edges in a page: source, target, character, probability."""
-    import base64
-
-    import numpy as np
-
-    data = base64.b64decode(html.split('id="edges">')[1].split("<")[0])
-    edges = len(data) // 10
-    whole, p = np.frombuffer(data[: 6 * edges], "<u2"), np.frombuffer(data[6 * edges :], "<f4")
-    return list(zip(*whole.reshape(3, edges).tolist(), p.tolist()))
-
-
-def model(process=Absorbing, world=PAIRS, **options) -> Transformer:
+def model(process: Absorbing | None = None, world=PAIRS, **options) -> Transformer:
     alphabet = world.alphabet
-    return Transformer(process(len(alphabet)), Config(layers=1, heads=1, width=8, **options), alphabet, world.length)
+    config = Config(layers=1, heads=1, width=8, **options)
+    return Transformer(process or Absorbing(len(alphabet)), config, alphabet, world.length)
 
 
-class Other(Transformer):
-    """Computes something that the page does not know."""
+class OtherModel(Transformer):
+    """May compute something that the page does not know; so may the next two."""
+
+
+class OtherNoise(Absorbing):
+    pass
+
+
+class OtherSchedule(LogLinear):
+    pass
 
 
 REFUSED = [
     (lambda: page(lambda x, sigma: x), "this model is a function"),  # pyright: ignore[reportArgumentType]
-    (lambda: page(Other(Absorbing(2), Config(), Alphabet("ab"))), "this model is a Other"),
+    (lambda: page(OtherModel(Absorbing(2), Config(), Alphabet("ab"))), "this model is a OtherModel"),
+    (lambda: page(model(OtherNoise(3))), "trained on OtherNoise"),
+    (lambda: page(model(Absorbing(3, OtherSchedule()))), "not OtherSchedule"),
     (lambda: page(Transformer(Absorbing(2), Config())), "no alphabet"),
     (lambda: page(model(free_scores=True)), "denoisers only; this model was trained with free_scores"),
     (lambda: page(model(causal=True)), "denoisers only; this model was trained with causal"),
