@@ -962,6 +962,24 @@ def test_killed_at_fifty_moments_it_leaves_only_whole_files(folder):
     assert resumed >= 4
 
 
+def test_ctrl_c_or_a_kill_leaves_the_old_page_or_a_whole_new_one(folder, monkeypatch):
+    command, path, before = "page --checkpoint words.pt --out old.html --force", Path("old.html"), files()
+
+    def press_ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", press_ctrl_c)
+        assert run(command)[0] == 130 and files() == before
+    moment = 1
+    while killed_at(moment, command):
+        content = path.read_text("utf-8")
+        assert content == "not ours" or content.endswith("</html>\n"), moment
+        path.write_text("not ours")
+        moment += 1
+    assert moment > 3 and path.read_text("utf-8").endswith("</html>\n")
+
+
 @pytest.mark.slow
 def test_a_pipe_that_is_closed_early_ends_quietly(folder):
     """`| head -1`: the reader is gone before the texts are written."""
