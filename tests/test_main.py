@@ -53,12 +53,12 @@ def test_version_is_that_of_the_package(capsys):
 
 
 def test_help_tells_all_defaults(capsys):
-    for command in ("train", "sample", "evaluate", "race"):
+    for command in ("train", "sample", "evaluate", "page", "race"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
         text = capsys.readouterr().out.replace("steps=None", "")  # in the recipe of race
-        assert "None" not in text and text.count("default: ") >= 6 - 2 * (command == "evaluate")
+        assert "None" not in text and text.count("default: ") >= {"evaluate": 4, "page": 3}.get(command, 6)
 
 
 def test_an_unknown_option_ends_in_exit_code_2(capsys):
@@ -141,6 +141,22 @@ def test_evaluate_takes_a_text_file(checkpoint, capsys, tmp_path):
     assert result["texts"] == 3 and "gap" not in result  # blocks of 64 in the last tenth of 2,000 characters
 
 
+# tinysedd page
+
+
+def test_a_page_knows_the_truth_of_fables_and_no_other_without_being_told(checkpoint, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    main(["page", "--checkpoint", checkpoint, "--out", str(out)])
+    told = capsys.readouterr().out
+    assert str(out) in told and "MB" in told
+    assert '"templates":' in out.read_text("utf-8")
+    save(load(checkpoint), tmp_path / "other.pt", corpus="shakespeare")
+    main(["page", "--checkpoint", str(tmp_path / "other.pt"), "--out", str(out), "--force"])
+    assert '"templates":' not in out.read_text("utf-8")
+    main(["page", "--checkpoint", str(tmp_path / "other.pt"), "--corpus", "fables", "--out", str(out), "--force"])
+    assert '"templates":' in out.read_text("utf-8")
+
+
 # A world of the user's own
 
 ANIMALS = """
@@ -183,6 +199,17 @@ def test_a_world_is_trained_on_and_measured_by_its_name_and_a_checkpoint_alone_r
     assert result["entropy_per_char"] == pytest.approx(entropy) and result["gap"] > 0
     error = error_of("evaluate", "--checkpoint", "fables", "--corpus", animals)
     assert "animals:world writes 8 characters" in error and "the model 64" in error
+
+
+def test_a_page_of_a_world_of_ones_own_has_its_truth_only_when_the_world_is_named(animals, capsys):
+    main(["train", "--corpus", animals, *SMALL, "--batch", "8", "--steps", "2"])
+    forget()
+    capsys.readouterr()
+    main(["page", "--checkpoint", "model.pt"])
+    assert "with --corpus animals:world" in capsys.readouterr().err and not Path("ran").exists()
+    assert '"templates":' not in Path("page.html").read_text("utf-8")
+    main(["page", "--checkpoint", "model.pt", "--corpus", animals, "--force"])
+    assert capsys.readouterr().err == "" and '"lists":{"animal":["cat","dog"]}' in Path("page.html").read_text("utf-8")
 
 
 def test_a_stopped_training_on_a_world_goes_on_only_when_the_world_is_named(animals, monkeypatch, capsys):

@@ -85,6 +85,9 @@ def checkpoints() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as place:
         save(untrained(), f"{place}/model.pt", corpus="fables")
         save(untrained(3, world=Words()), f"{place}/words.pt", corpus="words")
+        save(untrained(), f"{place}/model.html", corpus="fables")  # whatever its name says
+        save(Transformer(Absorbing(3), Config(1, 2, 16, free_scores=True), Alphabet("abc")), f"{place}/free.pt")
+        save(Transformer(Absorbing(3), Config(1, 2, 16)), f"{place}/other.pt")
         return {path.name: path.read_bytes() for path in Path(place).iterdir()}
 
 
@@ -95,6 +98,7 @@ def fill_folder() -> None:
     Path("latin.txt").write_bytes("größer".encode("latin-1") * 500)
     Path("one.txt").write_text("one line\n")
     Path("poem.gif").write_text("not ours")
+    Path("old.html").write_text("not ours")
     Path("folder").mkdir(exist_ok=True)
     for name, content in checkpoints().items():
         Path(name).write_bytes(content)
@@ -213,6 +217,21 @@ BAD_COMMANDS = [
     ("train --corpus words --start words.pt --out words.pt", 1, "is also read from"),
     ("train --corpus words --out poem.gif", 1, "poem.gif exists already"),
     (f"train --corpus words --steps 2 {SMALL} --out {'x' * 254}", 1, "name too long"),
+    # a page
+    ("page --checkpoint nowhere.pt", 1, "cannot read nowhere.pt"),
+    ("page --checkpoint mine.txt", 1, "not the kind of file"),
+    ("page --checkpoint model.pt --out page", 1, "end the name in .html"),
+    ("page --checkpoint model.pt --out ''", 1, "end the name in .html"),
+    ("page --checkpoint model.pt --out nowhere/page.html", 1, "no folder nowhere"),
+    ("page --checkpoint model.pt --out old.html", 1, "old.html exists already"),
+    ("page --checkpoint model.html --out model.html --force", 1, "model.html is also read from"),
+    ("page --checkpoint model.pt --corpus mine.txt", 2, "--corpus has no effect with mine.txt"),
+    ("page --checkpoint model.pt --corpus nowhere:world", 1, "no module nowhere"),
+    ("page --checkpoint model.pt --corpus words", 1, "another alphabet or length"),
+    ("page --checkpoint words.pt --corpus words", 1, "exact posterior of Fables only, not of Words"),
+    ("page --checkpoint free.pt", 1, "trained with free_scores"),
+    ("page --checkpoint other.pt", 1, "no alphabet"),
+    (f"page --checkpoint model.pt --out {'x' * 250}.html", 1, "name too long"),
 ]  # fmt: skip
 
 
@@ -943,6 +962,24 @@ def test_killed_at_fifty_moments_it_leaves_only_whole_files(folder):
     assert resumed >= 4
 
 
+def test_ctrl_c_or_a_kill_leaves_the_old_page_or_a_whole_new_one(folder, monkeypatch):
+    command, path, before = "page --checkpoint words.pt --out old.html --force", Path("old.html"), files()
+
+    def press_ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", press_ctrl_c)
+        assert run(command)[0] == 130 and files() == before
+    moment = 1
+    while killed_at(moment, command):
+        content = path.read_text("utf-8")
+        assert content == "not ours" or content.endswith("</html>\n"), moment
+        path.write_text("not ours")
+        moment += 1
+    assert moment > 3 and path.read_text("utf-8").endswith("</html>\n")
+
+
 @pytest.mark.slow
 def test_a_pipe_that_is_closed_early_ends_quietly(folder):
     """`| head -1`: the reader is gone before the texts are written."""
@@ -980,11 +1017,13 @@ def test_a_full_disk_costs_neither_the_old_file_nor_the_text(folder, capsys):
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
         code, out, error = run("sample --checkpoint words.pt --seed 1 --save saved.gif --plain")
+        paged, _, paged_error = run("page --checkpoint words.pt --out old.html --force")
         trained, _, trained_error = run(f"train --corpus words {SMALL} --steps 2 --out new.pt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert code == 1 and "cannot write saved.gif: File too large" in error and len(out) == 4
+    assert paged == 1 and "cannot write old.html: File too large" in paged_error
     assert trained == 1 and "cannot write new.pt.train: File too large" in trained_error
     assert files() == before
 
@@ -1068,6 +1107,7 @@ WORDS = st.one_of(
 OPTIONS = {
     "sample": ["--prompt", "--count", "--steps", "--sampler", "--seed", "--save", "--device"],
     "evaluate": ["--corpus", "--lines", "--texts", "--samples", "--orders", "--seed", "--json", "--device"],
+    "page": ["--corpus", "--out", "--force"],
     "train": ["--corpus", "--lines", "--process", "--minutes", "--out", "--resume", "--start", "--length", "--layers",
               "--width", "--heads", "--neighbors", "--bigrams", "--no-token-shift", "--free-scores", "--lr",
               "--embed-lr", "--noise-center", "--noise-width", "--even-from", "--reference", "--ema-decay", "--seed",
@@ -1077,6 +1117,7 @@ OPTIONS = {
 BASE = {
     "sample": ["--checkpoint=words.pt", "--plain"],
     "evaluate": ["--checkpoint=words.pt", "--texts=2", "--samples=2"],
+    "page": ["--checkpoint=words.pt"],
     "train": ["--steps=1", "--batch=2"],
 }
 

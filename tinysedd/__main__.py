@@ -1,4 +1,4 @@
-"""The command line: tinysedd train | sample | evaluate | race, or python -m tinysedd."""
+"""The command line: tinysedd train | sample | evaluate | page | race, or python -m tinysedd."""
 
 import argparse
 import contextlib
@@ -131,6 +131,12 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=_natural, default=1, help="random seed (default: 1)")
     add("--json", action="store_true", help="print JSON")
     add("--device", help=which_device)
+
+    add = commands.add_parser("page", help="write a web page in which a model runs").add_argument
+    add("--checkpoint", default="fables", help=which_model)
+    add("--corpus", help="fables, or a Fables of your own, module:name, for the exact answers (default: as trained)")
+    add("--out", type=Path, default=Path("page.html"), help="web page to write (default: page.html)")
+    add("--force", action="store_true", help="replace a file that exists")
 
     add = commands.add_parser(
         "race", help="train on a hidden world against the clock, and be judged by its exact entropy",
@@ -471,6 +477,35 @@ def evaluate(args: argparse.Namespace) -> None:
     _say(json.dumps(result, indent=1, allow_nan=False) if args.json else _report(result))
 
 
+def page(args: argparse.Namespace) -> None:
+    """tinysedd page: a web page in which the model runs, beside the exact posterior if its world is known."""
+    from tinysedd import Fables, load
+    from tinysedd.checkpoint import notes
+    from tinysedd.files import check_fit, check_output, is_own_world, is_world, load_world, write_atomically
+    from tinysedd.show import page as render
+    from tinysedd.worlds import WORLDS
+
+    if args.out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"browsers would not open {args.out.name!r} as a web page: end the name in .html")
+    check_output(args.out, [args.checkpoint], args.force)
+    model = load(args.checkpoint)
+    world, trained_on = None, notes(args.checkpoint).get("corpus")
+    if args.corpus is not None:
+        if not is_world(args.corpus):
+            raise Usage(f"--corpus has no effect with {args.corpus}: only a world knows exact answers")
+        world = load_world(args.corpus)
+        check_fit(world, args.corpus, model.alphabet, model.length)
+    elif isinstance(trained_on, str) and WORLDS.get(trained_on) is Fables:
+        world = Fables()
+        if (world.alphabet, world.length) != (model.alphabet, model.length):
+            world = None  # the notes of a checkpoint can say anything
+    elif isinstance(trained_on, str) and is_own_world(trained_on):
+        _say(f"note: the page has no exact answers. {_not_named(args.checkpoint, trained_on)}", sys.stderr)
+    content = render(model, world, title=Path(args.checkpoint).stem).encode()
+    write_atomically(args.out, content)
+    _say(f"{args.out} has the model in it ({len(content) / 1e6:.1f} MB): open it in a browser, on any device, offline")
+
+
 def _matches(path: Path) -> list[Path]:
     """The files that a name with * or ? stands for, if none has this name: Windows' shells leave that to a program."""
     return [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path)))] or [path]
@@ -681,6 +716,8 @@ def _run(argv: list[str]) -> None:
         train(given, shlex.join(["tinysedd", *argv]))
     elif args.command == "sample":
         sample(args)
+    elif args.command == "page":
+        page(args)
     elif args.command == "race":
         race(given)
     else:

@@ -68,7 +68,7 @@ def save(model: Transformer, path: Path | str, **notes) -> None:
     infinite. A weight that does not fit into half precision stays in single precision. `model.costs`, what a character
     costs when k others are known (`tinysedd.costs`), is kept if the model has it.
     """
-    weights = {name: _half(name, tensor) for name, tensor in model.state_dict().items()}
+    weights = {name: to_half(name, tensor) for name, tensor in model.state_dict().items()}
     costs = getattr(model, "costs", None)
     if costs is not None:
         costs = [round(float(cost), 5) for cost in costs]
@@ -274,7 +274,7 @@ def _readable(error: Exception) -> str:
     return f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
-def _half(name: str, tensor: Tensor) -> Tensor:
+def to_half(name: str, tensor: Tensor) -> Tensor:
     """A tensor in half precision if all its values fit, else in single precision. ValueError for nan and infinity."""
     if not tensor.isfinite().all():
         raise ValueError(f"the weights in {name} are not all finite numbers: nothing was saved")

@@ -1,4 +1,4 @@
-"""What these tests need in addition to requirements.txt: Debian's chromium, and playwright to control it."""
+"""What these tests need in addition to requirements.txt: Debian's chromium, playwright to control it, and axe."""
 
 import os
 import shutil
@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import pytest
 
-HOW = "to run the browser tests: apt-get install chromium; pip install -r requirements.txt playwright"
+PACKAGES = "playwright axe-playwright-python"
+HOW = f"to run the browser tests: apt-get install chromium; pip install -r requirements.txt {PACKAGES}"
 
 
 def missing(what: str) -> NoReturn:

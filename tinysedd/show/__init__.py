@@ -8,6 +8,10 @@ A trajectory, as returned by `sample`:
     animation(trajectory)           notebook: an animated picture
     strip(trajectory)               notebook: noise, halfway and final text in one still picture
 
+A trained model:
+
+    page(model, world)              a web page in which the model runs, as a text; `tinysedd page` writes it to a file
+
 A score function, and training:
 
     heatmap(log_score, x, alphabet)     the concrete scores of all neighbors
@@ -38,6 +42,7 @@ from tinysedd.show.terminal import play
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ imports these
     from tinysedd.show.explorers import explore_denoising, explore_neighbors, explore_noise
+    from tinysedd.show.live import page
     from tinysedd.show.pictures import animation, strip
     from tinysedd.show.plots import MODEL, RIVAL, TRUTH, bars, curve, describe, heatmap, ladder
 
@@ -45,6 +50,7 @@ _LAZY = {
     "pictures": ["animation", "strip"],
     "plots": ["MODEL", "RIVAL", "TRUTH", "bars", "curve", "describe", "heatmap", "ladder"],
     "explorers": ["explore_denoising", "explore_neighbors", "explore_noise"],
+    "live": ["page"],
 }
 
 __all__ = [
@@ -60,6 +66,7 @@ __all__ = [
     "explore_noise",
     "heatmap",
     "ladder",
+    "page",
     "play",
     "player",
     "save",
