@@ -76,7 +76,7 @@ def test_a_world_in_ten_lines_goes_all_the_way(tmp_path, monkeypatch, capsys):
         assert name == "tinysedd"
         main([command, *options, *fewer.get(command, "").split()])
         done.append(command)
-    assert done == ["train", "sample", "evaluate"] and "entropy" in capsys.readouterr().out
+    assert done == ["train", "sample", "evaluate", "page"] and "entropy" in capsys.readouterr().out
     code = block("python", "heatmap(")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
