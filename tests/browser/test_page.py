@@ -212,6 +212,28 @@ def test_the_truth_writes_valid_texts_around_what_is_given(opened):
     expect(tab.get_by_role("alert")).to_have_text(re.compile("^No valid text fits what is given"))
 
 
+def test_what_the_model_cannot_read_is_explained_and_not_written(opened):
+    tab = opened(page(tiny(), ANIMALS))
+    prompt, write, alert = (
+        tab.get_by_label("Your words"),
+        tab.get_by_role("button", name="Write"),
+        tab.get_by_role("alert"),
+    )
+    prompt.fill("the emu")
+    for typed, message in (
+        ("the é", "The model has never seen “é”"),
+        ("e" * 21, "writes 20 characters; your text has 21"),
+    ):
+        prompt.fill(typed)
+        expect(alert).to_contain_text(message)
+        write.click()
+        expect(alert).to_contain_text(message)
+        expect(tab.locator("#text")).to_have_text(re.compile("^the emu·+$"))
+    tab.get_by_role("button", name="a ___ ___. the ___").click()
+    expect(alert).to_be_empty()
+    expect(tab.locator("#text")).to_have_text(re.compile("^a [^·]*$"))
+
+
 def test_by_keyboard_alone(opened):
     tab = opened(page(tiny(), ANIMALS))
     press, caption, cells = tab.keyboard.press, tab.locator("#caption"), tab.locator("#text button")

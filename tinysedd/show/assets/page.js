@@ -171,18 +171,26 @@
   function showPrompt() {
     const typed = given.map((state) => (state === null ? "_" : letters[state] === "\n" ? BREAK : letters[state]));
     find("prompt").value = typed.join("").replace(/_+$/, "");
+    find("prompt").setCustomValidity("");
   }
 
   find("prompt").oninput = () => {
     const typed = [...find("prompt").value];
-    const unknown = typed.find((character) => character !== "_" && stateOf(character) < 0);
-    if (typed.length > L) return say(`The model writes ${L} characters; your text has ${typed.length}.`);
-    if (unknown) {
-      const known = letters.slice(0, 100).map((_, state) => named(state)).join(" ");
-      return say(`The model has never seen “${unknown}”. It knows: ${known}`);
-    }
+    const problem = refusal(typed);
+    find("prompt").setCustomValidity(problem); // Write has to wait until it is mended
+    if (problem) return say(problem);
     give(given.map((_, i) => (i >= typed.length || typed[i] === "_" ? null : stateOf(typed[i]))));
   };
+
+  /** Why the model cannot read what was typed; empty if it can. */
+  function refusal(typed) {
+    if (typed.length > L) return `The model writes ${L} characters; your text has ${typed.length}.`;
+    const unknown = typed.find((character) => character !== "_" && stateOf(character) < 0);
+    if (unknown === undefined) return "";
+    const known = letters.slice(0, 100).map((_, state) => named(state)).join(" ");
+    return `The model has never seen “${unknown}”. It knows: ${known}`;
+  }
+
   find("prompt").onkeydown = (event) => {
     if (event.key === "Enter" && !event.isComposing) write();
   };
@@ -246,6 +254,7 @@
 
   let before = ""; // the settings of the last run
   async function write() {
+    if (!find("prompt").validity.valid) return say(find("prompt").validationMessage);
     if (states.length === 1 && complete(given)) return say("There is no gap to fill: select a character and make it a gap.");
     if (JSON.stringify(settings()) === before) find("seed").value = Number(find("seed").value) + 1; // another text
     const values = settings();
