@@ -44,12 +44,9 @@ class blocks:
         return [alphabet, ids]
 
     mistakes = {
-        "(0, length, every) => (0, length, length)": "Your blocks start every `length` characters. Let one start "
-        "every `every` characters, so that they may overlap.",
-        "(0, length, every) => (0, length, 1)": "A block starts at each character of your text. Let one start every "
-        "`every` characters.",
-        "[alphabet.index(c) for c in text] => [ord(c) for c in text]": "Your ids are ord(c). An id is the place of a "
-        "character in the alphabet: alphabet.index(c).",
+        "(0, length, every) => (0, length, length)": "Your blocks start every `length` characters, not every `every`.",
+        "(0, length, every) => (0, length, 1)": "A block starts at each character of your text, not every `every`.",
+        "alphabet.index(c) => ord(c)": "Your ids are ord(c). An id is the place of a character in the alphabet.",
     }  # fmt: skip
 
 
@@ -212,8 +209,8 @@ class score_entropy_loss:
             )
 
     mistakes = {
-        ".mean() => .sum() / (x == mask).sum()": "You divide by the number of masks. Divide by all B · L characters: "
-        "the mean over all positions, with 0 where a character shows.",
+        ".mean() => .sum() / (x == mask).sum()": "You divide by the number of masks. Take the mean over all "
+        "positions, with 0 where a character shows.",
         "log_s.exp().sum(-1) - r => -r": "The sum of s over all y is missing. Without it no guess is ever too large.",
         "log_s.exp().sum(-1) => log_s.sum(-1)": "You add up log s. The first term is the sum of s = exp(log_s).",
         "log_s.exp().sum(-1) => guess.exp()": "You only count y = x0. The other y have r = 0, but they still cost s.",
@@ -360,6 +357,9 @@ class _Exact(sampling._Score):
         return torch.where((x == self.N)[..., None], log_s, even) + torch.tensor(self.factor).log()
 
 
+STEP = "torch.expm1(sigma - less)"
+
+
 @exercise(
     "out of nothing but masks, texts appear with the right frequencies.",
     tolerance=binomial_tolerance(8000),
@@ -428,14 +428,12 @@ class sample:
         return nn.functional.pad(p, (0, 1) * length)
 
     mistakes = {
-        "torch.cat([p, stay], -1).flatten(0, 1).multinomial(1, generator=generator) => torch.cat([p, stay], -1).flatten(0, 1).argmax(-1)":
-        "You take the most probable state. Draw from the probabilities: multinomial.",
-        "* torch.expm1(sigma - less) =>": "The length of the step is missing. The probability of y is s_y (e^(sigma - "
-        "sigma') - 1).",
-        "torch.expm1(sigma - less) => torch.expm1(sigma)": "In every step you remove all the noise. A step from sigma "
-        "to sigma' turns a mask into y with probability s_y (e^(sigma - sigma') - 1).",
-        "torch.expm1(sigma - less) => (sigma - less)": "You use sigma - sigma', which is right for a tiny step only. "
-        "The factor is e^(sigma - sigma') - 1.",
+        "multinomial(1, generator=generator) => argmax(-1)": "You take the most probable state. Draw: multinomial.",
+        f"* {STEP} =>": "The length of the step is missing. The probability of y is s_y (e^(sigma - sigma') - 1).",
+        f"{STEP} => torch.expm1(sigma)": "In every step you remove all the noise. A step from sigma to sigma' turns a "
+        "mask into y with probability s_y (e^(sigma - sigma') - 1).",
+        f"{STEP} => (sigma - less)": "You use sigma - sigma', which is right for a tiny step only. The factor is "
+        "e^(sigma - sigma') - 1.",
     }  # fmt: skip
 
     def picture(function):

@@ -81,7 +81,7 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
             before = ast.unparse(context or part)
             for h, k, _ in [(holder, key, part)] if alone else same:
                 h[k] = new
-            source, after = ast.unparse(ast.fix_missing_locations(tree)), ast.unparse(context or new)
+            source, after = ast.unparse(tree), ast.unparse(context or new)
             for h, k, old in same:
                 h[k] = old
             if source not in seen:
@@ -158,8 +158,8 @@ def _structure(part: ast.AST, names: set[str]) -> Iterator[tuple]:
             yield a, ""
         case ast.Compare(a, [op], [b]):
             yield from ((ast.Compare(a, [other()], [b]), "") for other in OPERATORS.get(type(op), []))
-            yield ast.Compare(a, [ast.Eq()], [a]), f"{RESULTS} if {{}} always holds.", part
-            yield ast.Compare(a, [ast.NotEq()], [a]), f"{RESULTS} if {{}} never holds.", part
+            yield ast.BinOp(part, ast.BitOr(), ast.Constant(True)), f"{RESULTS} if {{}} always holds.", part
+            yield ast.BinOp(part, ast.BitAnd(), ast.Constant(False)), f"{RESULTS} if {{}} never holds.", part
         case ast.BoolOp(_, [a, b]):
             yield a, f"{RESULTS} without the condition {{}}.", b
             yield b, f"{RESULTS} without the condition {{}}.", a
@@ -186,9 +186,9 @@ def _structure(part: ast.AST, names: set[str]) -> Iterator[tuple]:
                 yield ast.Return(ast.Tuple(value.elts[::-1])), "You return the two results in the wrong order."
         case ast.AugAssign(target, op, value):
             yield from ((ast.AugAssign(target, other(), value), "") for other in OPERATORS.get(type(op), []))
-            yield ast.Assign([target], value), ""
+            yield ast.Assign([target], value, lineno=0), ""
         case ast.Assign(targets, ast.Constant(int() | float() as n)):
-            yield from ((ast.Assign(targets, ast.Constant(type(n)(m))), "") for m in (0, 1))
+            yield from ((ast.Assign(targets, ast.Constant(type(n)(m)), lineno=0), "") for m in (0, 1))
     if isinstance(part, ast.Expr | ast.AugAssign | ast.Assign):
         yield ast.Pass(), f"{RESULTS} without the line {{}}.", part
 
@@ -204,10 +204,11 @@ def _values(part: ast.AST, names: set[str]) -> Iterator[tuple]:
     one, name = ast.Constant(1), part.id if isinstance(part, ast.Name) and part.id in names else ""
     if isinstance(part, ast.Constant) and isinstance(part.value, int | float) and not isinstance(part.value, bool):
         yield from ((ast.Constant(m), "") for m in (part.value + 1, part.value - 1, 0, 1))
-    if name:
+    if name or _called(part) == "len":
         yield from ((ast.BinOp(part, op(), one), "") for op in (ast.Add, ast.Sub))
+    if name:
         yield ast.Attribute(part, "mT"), ""
-    if name or isinstance(part, ast.Subscript) or _called(part) in {*FUNCTIONS[0], *names}:
+    if name or isinstance(part, ast.Subscript) or _called(part) in {*FUNCTIONS[0], *FUNCTIONS[1], *names}:
         yield ast.UnaryOp(ast.USub(), part), ""
         yield ast.BinOp(one, ast.Sub(), part), ""
         yield from ((ast.Call(ast.Attribute(part, f), [], []), "") for f in ("exp", "log", "abs", "square"))
@@ -255,6 +256,10 @@ def _calls(call: ast.Call) -> Iterator[tuple]:
         for axis, keep in (None, False), (0, False), (0, True), (-1, False), (-1, True):
             keywords = [ast.keyword("keepdim", ast.Constant(True))] if keep else []
             yield ast.Call(function, [ast.Constant(axis)] if axis is not None else [], keywords), ""
+        if inner:
+            yield ast.Subscript(inner, ast.Tuple([ast.Slice(), ast.Constant(0)])), ""
+    if name == "std":
+        yield ast.Call(function, arguments, [ast.keyword("correction", ast.Constant(0))]), ""
     if name == "where" and not method:
         condition, a, b = arguments
         yield ast.Call(function, [condition, b, a], []), ""

@@ -14,6 +14,9 @@ from tinysedd.worlds import Words
 SIZES = [(1, 1, 1), (1, 2, 1), (2, 1, 3), (3, 4, 2), (2, 3, 5), (4, 2, 6)]  # M texts, K levels, L characters
 
 
+BOUND = "(entropy.sum(-1) / (1 - share)).mean(-1)"
+
+
 @exercise("you estimated an integral over all noise levels from a few of them.")
 class bound_per_text:
     def reference(entropy, share):
@@ -27,9 +30,8 @@ class bound_per_text:
 
     mistakes = {
         "/ (1 - share) => * -torch.log(1 - share)": "You weight with sigma. Weight with its derivative, 1 / (1 - m).",
-        "(entropy.sum(-1) / (1 - share)).mean(-1) => entropy.sum(-1).mean(-1) / (1 - share).mean(-1)":
-        "You divide the mean of the entropies by the mean of 1 - m. Divide at each level first, then take the mean.",
-        ".mean(-1) => [:, 0]": "You use the first noise level only. The bound of a text is the mean over all levels.",
+        f"{BOUND} => entropy.sum(-1).mean(-1) / (1 - share).mean(-1)": "You divide the mean of the entropies by the "
+        "mean of 1 - m. Divide at each level first, then take the mean.",
         "torch.trapezoid(entropy.sum(-1) / (1 - share), share)": "You use the trapezoidal rule, which leaves out what "
         "is below the first level and above the last. Take the mean.",
     }  # fmt: skip
@@ -54,9 +56,6 @@ def _nats(rng: torch.Generator, M: int, scale: float = 3.0) -> Tensor:
     return 2 + scale * torch.rand(M, generator=rng)
 
 
-EACH = "Average the nats first, then take exp()."
-
-
 @exercise("you can state one number in three units.")
 class bits_and_perplexity:
     def reference(nats, length):
@@ -72,11 +71,10 @@ class bits_and_perplexity:
     mistakes = {
         "h.exp() => 2**h": "Your perplexity is 2 to the power of the nats. Take e^nats, or 2^bits.",
         "h.exp() => (h / math.log(2)).exp()": "Your perplexity is e to the power of the bits. Take e^nats, or 2^bits.",
-        "h.exp() => nats.mean().exp()": "The bits are right, but your perplexity is that of a whole text. Divide by "
-        "the length before you take exp().",
-        "h.exp() => (h * length).exp() / length": "You divide the perplexity of a text by its length. Divide the "
-        "nats, then take exp().",
-        "h.exp() => (nats / length).exp().mean()": f"You average the perplexities, so one hard text dominates. {EACH}",
+        "h.exp() => nats.mean().exp()": "Your perplexity is that of a whole text. Divide by the length before exp().",
+        "h.exp() => (h * length).exp() / length": "You divide the perplexity of a text by its length. Divide the nats.",
+        "h.exp() => (nats / length).exp().mean()": "You average the perplexities, so one hard text dominates. Average "
+        "the nats first, then take exp().",
     }  # fmt: skip
 
     def picture(function):
@@ -85,7 +83,10 @@ class bits_and_perplexity:
         return show.curve(lines, x="characters", y="per character", title="An even guess among 1 to 16 characters")
 
 
-PAIRED = "Both models saw the same texts, and a text that is hard for one is hard for the other: take the ± of a - b."
+PAIRED = (
+    "Your ± combines those of a and b. Both models saw the same texts, and a text that is hard for one is hard for the "
+    "other: take the ± of the differences a - b."
+)
 
 
 @exercise("what both models share cancels, and the ± belongs to the difference.")
@@ -102,15 +103,9 @@ class paired_gap:
             yield easy + 0.3 * torch.rand(M, generator=rng) - lead, easy
 
     mistakes = {
-        "d.std() / len(d) ** 0.5 => ((a.var() + b.var()) / len(d)).sqrt()": "Your ± is the one for two different sets "
-        f"of texts. {PAIRED}",
-        "d.std() => (a.std() + b.std())": f"You add the two ± values. {PAIRED}",
-        "d.std() => (a.std() - b.std()).abs()": f"You subtract one ± from the other. {PAIRED}",
-        "len(d) ** 0.5 => (len(d) - 1) ** 0.5": "You divide by √(M - 1). The M - 1 is inside std() already: divide by "
-        "√M.",
-        "d.std() => d.std(correction=0)": "Your standard deviation divides by M. The mean is estimated from the same "
-        "texts, so divide by M - 1, as .std() of a tensor does.",
-        "d.mean() => d.mean().abs()": "You drop the sign of the gap. It is negative where b is larger.",
+        "d.std() / len(d) ** 0.5 => ((a.var() + b.var()) / len(d)).sqrt()": PAIRED,
+        "d.std() => (a.std() + b.std())": PAIRED,
+        "d.std() => (a.std() - b.std()).abs()": PAIRED,
     }  # fmt: skip
 
     def picture(function):
@@ -168,17 +163,11 @@ class autoregressive_loss:
         "`start` in front, L positions predict all L characters.",
         f"{SEEN} => torch.cat([x0[:, 1:], torch.full_like(x0[:, :1], start)], 1)": "You shift the wrong way: each "
         "position sees the character after the one it should predict. Put `start` in front.",
-        ".mean() => .squeeze(-1).mean(-1)": "You return one loss for each text. The optimizer needs one number: the "
-        "mean.",
-        ".mean() => .exp().mean().log()": "You take the logarithm of a mean. Take -log p of each character, then the "
-        "mean.",
+        ".mean() => .squeeze(-1).mean(-1)": "You return one loss for each text. The optimizer needs one number.",
+        ".mean() => .exp().mean().log()": "You take the logarithm of a mean. Take the mean of the logarithms.",
         "result.exp()": "This is the perplexity. The loss is the mean of -log p, without exp().",
-        "predict(seen) => predict(seen).exp()": "You average -p. The loss is -log p: take no exp() of what predict "
-        "gives.",
+        "predict(seen) => predict(seen).exp()": "You average -p. The loss is -log p: take no exp().",
     }  # fmt: skip
-
-
-ALL = "A text agrees only if all of its pairs do"
 
 
 @exercise("a text agrees if all its pairs of characters do.")
@@ -197,8 +186,6 @@ class agreeing_share:
             yield x, list(range(1, 1 + width)), list(range(L - width, L))
 
     mistakes = {
-        "len(x) => (len(x) - 1)": "Your ± divides by B - 1, as .std() does. For a fraction, use √(p (1 - p) / B).",
-        ".all(-1) => [:, 0]": f"You compare only the first pair of characters. {ALL}.",
         "x[:, first] == x[:, second] => x[:, first].sort(-1)[0] == x[:, second].sort(-1)[0]": "You compare which "
         "characters occur. Their order matters too: compare position by position, without sorting.",
         "result[0], result[1] / len(x) ** 0.5": "Your ± divides by B instead of √B: √(p (1 - p) / B).",
@@ -233,8 +220,7 @@ class group_errors:
     mistakes = {
         "f[k : k + n].sum() => n * f[k : k + n].sum()": "You multiply the sum by n, too. It has n terms already.",
         "f[k : k + n].sum() => f[:n].sum()": "Your sum starts at f(0). k characters are visible: start at f(k).",
-        "f[k : k + n].sum() => f[k + 1 : k + n + 1].sum()": "Your sum starts one place too late: its first term is "
-        "f(k).",
+        "f[k : k + n].sum() => f[k + 1 : k + n + 1].sum()": "Your sum starts one place too late, at f(k + 1).",
         "n * f[k] - f[k : k + n].sum() => n * g[k] - g[k : k + n].sum()": "Your factorization error uses g. It is the "
         "sampler's error, and a perfect model has it, too: use f.",
         "n * (g[k] - f[k]) => (g - f)[k : k + n].sum()": "Your learning error goes on to g(k + 1). All n are drawn "
@@ -253,7 +239,7 @@ class group_errors:
         )
 
 
-ONE = "joint[tuple(x0)].log()"
+COST, JOINT, SELECT = "-p.log().mean()", "joint[tuple(x0)].log()", "joint.select(i, c)"
 
 
 @exercise("your cost may stand in a bound: it is that of one character, the next to be written.")
@@ -269,20 +255,16 @@ class cost_of_one:
             yield joint / joint.sum(), torch.arange(1, n + 1) % N
 
     mistakes = {
-        f"-p.log().mean() => -{ONE} / len(p)": "This is the false bound: the joint cost divided by n. It averages "
-        "over all characters still to come, and the later ones are cheap. Sum the table to p(character i) first, for "
-        "each i.",
-        f"-p.log().mean() => -{ONE}": "This is the joint cost of all n characters. You need the cost of one "
-        "character: sum the table to p(character i), for each i.",
+        f"{COST} => -{JOINT} / len(p)": "This is the false bound: the joint cost divided by n. It averages over all "
+        "characters still to come, and the later ones are cheap. Sum the table to p(character i) first, for each i.",
+        f"{COST} => -{JOINT}": "This is the joint cost of all n characters. Sum the table to p(character i) first.",
         "p.log().mean() => p.mean().log()": "You take the log of a mean. Take -log p of each character, then the mean.",
-        "-p.log().mean() => 1 - p.mean()": "You average 1 - p. The cost of a character is -log p.",
-        "-p.log().mean() => -p[0].log()": "This is the cost of the first masked character. Average over all n.",
-        "joint.select(i, c).sum() => joint[tuple(x0)] / joint[(*x0[:i], slice(None), *x0[i + 1:])].sum()":
-        "You condition on the other masked characters. The denoiser does not see them: sum over all that they may be.",
-        "joint.select(i, c).sum() => joint.select(len(x0) - 1 - i, c).sum()": "Your axes run backward: axis i of the "
-        "table belongs to masked character i.",
-        "joint.select(i, c).sum() => joint.select(0, c).sum()": "You always look at axis 0. Axis i belongs to masked "
-        "character i.",
+        f"{COST} => 1 - p.mean()": "You average 1 - p. The cost of a character is -log p.",
+        f"{COST} => -p[0].log()": "This is the cost of the first masked character. Average over all n.",
+        f"{SELECT}.sum() => joint[tuple(x0)] / joint[(*x0[:i], slice(None), *x0[i + 1:])].sum()": "You condition on "
+        "the other masked characters. The denoiser does not see them: sum over all that they may be.",
+        f"{SELECT} => joint.select(len(x0) - 1 - i, c)": "Your axes run backward: axis i belongs to character i.",
+        f"{SELECT} => joint.select(0, c)": "You always look at axis 0. Axis i belongs to masked character i.",
     }  # fmt: skip
 
     def picture(function):
@@ -295,6 +277,9 @@ class cost_of_one:
         return show.curve(
             lines, exact=math.log(2), x="bits of a text", y="nats per text", title="Bits that are always equal"
         )
+
+
+VERDICT = "total - 3 * error > 1"
 
 
 @exercise("your audit catches an impossible bound, and it spares a valid one that was lucky.")
@@ -320,10 +305,8 @@ class audit:
         "The spread between texts is no error: use `errors`.",
         "3 * error > 1 => error > 1": "You decide at one standard error, which chance exceeds every sixth time. Use 3.",
         "3 * error > 1 => 2 * error > 1": "You decide at two standard errors. Use 3.",
-        "total - 3 * error > 1 => total + 3 * error < 1": "You call a sum below 1 impossible. A valid bound may be "
-        "loose, and then its sum is below 1.",
-        "total - 3 * error > 1 => abs(total - 1) > 3 * error": "You also catch sums below 1. A valid bound may be "
-        "loose, and then its sum is below 1.",
+        f"{VERDICT} => total + 3 * error < 1": "You call a sum below 1 impossible. A valid bound may be loose.",
+        f"{VERDICT} => abs(total - 1) > 3 * error": "You also catch sums below 1. A valid bound may be loose.",
     }  # fmt: skip
 
     def picture(function):
@@ -334,9 +317,6 @@ class audit:
         return show.curve(
             {"your sum ± your error": found}, exact=1, x="nats below the truth", y="sum of e^-B", title=title
         )
-
-
-FIRST, SECOND = "p.sum(1) ** (1 / T)", "(p / p.sum(1, keepdim=True)) ** (1 / T)"
 
 
 @exercise("you know exactly what a sampler with a temperature writes, and it is not p^(1/T).")
@@ -353,13 +333,12 @@ class temperature_law:
             yield p / p.sum(), T
 
     mistakes = {
-        "p ** (1 / T) / (p ** (1 / T)).sum()": "This is p^(1/T), normalized: what you might expect from a "
-        "temperature, and not what the sampler does. Sharpen p(a) and p(b | a) separately, each with a sum of its own.",
-        f"{SECOND} => p.sum(0, keepdim=True) ** (1 / T) * p.new_ones(p.shape)": "You draw the second character "
-        "without looking at the first. Use p(b | a), row a of the table divided by its sum.",
+        "p ** (1 / T) / (p ** (1 / T)).sum()": "This is p^(1/T), normalized: what you might expect, but not what the "
+        "sampler does. Sharpen p(a) and p(b | a) separately, each with a sum of its own.",
+        "(p / p.sum(1, keepdim=True)) ** (1 / T) => p.sum(0, keepdim=True) ** (1 / T) * p.new_ones(p.shape)": "You "
+        "draw the second character without looking at the first. Use p(b | a), row a of the table divided by its sum.",
         "temperature_law._reference(p.T, T).T": "You write from right to left. The first character comes first.",
-        "(result + temperature_law._reference(p.T, T).T) / 2": "You average over both orders. This sampler has one: "
-        "left to right.",
+        "(result + temperature_law._reference(p.T, T).T) / 2": "You average over both orders. This sampler has one.",
     }  # fmt: skip
 
     def picture(function):

@@ -17,9 +17,6 @@ from tinysedd.worlds import Words
 # 04 ----------------------------------------------------------------------------------------------------------------
 
 
-MINIMUM = "The minimum is in the right place, but it is not 0:"
-
-
 @exercise("it is 0 when the guess is right, and it forbids negative ratios.")
 class score_entropy:
     def reference(s, r):
@@ -41,6 +38,7 @@ class score_entropy:
     mistakes = {
         ("s.log() => s.log2()", "torch.xlogy(r, r) => torch.xlogy(r, r.log2().exp())"): "You use the logarithm to "
         "base 2. Here log is the natural logarithm: torch.log.",
+        "+ torch.xlogy(r, r) - r =>": "The minimum is in the right place, but not 0: r (log r - 1) is missing.",
         "torch.xlogy(r, r / s)": "This is r log(r / s). The terms s - r are missing, so no guess is too large.",
         "(s - r) ** 2": "This is the squared error. It allows negative ratios, and only large ratios count.",
         "-r * s.log()": "This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.",
@@ -75,13 +73,10 @@ class score_entropy_gradient:
             yield s.log(), r
 
     mistakes = {
-        "1 - r / log_s.exp()": "This is the derivative with respect to s, 1 - r/s. For log s there is one more "
-        "factor: ds / d log s = s.",
+        "1 - r / log_s.exp()": "This is the derivative by s, 1 - r/s. Multiply it by ds / d log s = s.",
         "log_s - r.log()": "This is the difference of the logarithms. The derivative contains s and r themselves.",
-        "score_entropy._reference(log_s.exp(), r)": "This is the cost itself. The exercise asks for its derivative "
-        "with respect to log s.",
-        "2 * log_s.exp() * result": "This is the derivative of the squared error with respect to log s, 2 s (s - r). "
-        "Differentiate the score entropy.",
+        "score_entropy._reference(log_s.exp(), r)": "This is the cost itself. Differentiate it by log s.",
+        "2 * log_s.exp() * result": "This is the derivative of the squared error. Differentiate the score entropy.",
         "log_s.exp() * result": "You multiply by s once too often: s (1 - r/s) is s - r.",
         "result / log_s.exp() ** 2": "You divide by the inner derivative. Multiply by it: ds / d log s = s.",
     }  # fmt: skip
@@ -130,8 +125,8 @@ class absorbing_score:
         yield p, torch.tensor([[3, 3, 2]]), torch.tensor([0.7])
 
     mistakes = {
-        "[ratio, torch.ones_like(ratio[..., :1])] => [torch.ones_like(ratio[..., :1]), ratio]":
-        "Your mask is the first state. It is the last one, N.",
+        "[ratio, torch.ones_like(ratio[..., :1])] => [torch.ones_like(ratio[..., :1]), ratio]": "Your mask is the "
+        "first state. It is the last one, N.",
     }  # fmt: skip
 
     def picture(function):
@@ -175,19 +170,16 @@ class uniform_score:
         yield p, torch.tensor([[0, 2, 1]]), torch.tensor([0.7])
 
     mistakes = NOISE | {
-        "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])":
-        "This is a ratio of averages: you average numerator and denominator separately. Average the ratios q(y|a) / "
-        "q(x|a).",
+        "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])": "This is a ratio of "
+        "averages. Average the ratios q(y|a) / q(x|a).",
         "posterior / posterior.gather(-1, x[..., None])": "This is p(y) / p(x) of the clean characters. Noise changes "
         "them: each a contributes q(y|a) / q(x|a).",
         "(posterior / torch.expm1(sigma)[:, None, None]).scatter(-1, x[..., None], 1.0)": "This is the formula for "
         "absorbing noise. Under uniform noise the other characters a count too.",
-        "(posterior / seen) @ T => (posterior * seen) @ (1 / T)": "Your ratios are upside down: q(y|a) is the "
-        "numerator and q(x|a) the denominator.",
+        "(posterior / seen) @ T => (posterior * seen) @ (1 / T)": "Your ratios are upside down: q(y|a) / q(x|a).",
         "posterior / seen => nn.functional.one_hot(posterior.argmax(-1), N) / seen": "You only use the key of the "
         "most probable character. Every a counts, weighted by its probability.",
-        "posterior / seen => 1 / seen": "The probabilities p(a | x) are missing: you add up all keys as if every a "
-        "were equally probable.",
+        "posterior / seen => 1 / seen": "The probabilities p(a | x) are missing. Weight the key of each a.",
         "(posterior / seen) @ T => (posterior @ T) / seen": "You divide by q(x|y) after the sum. Each a has its own "
         "q(x|a): divide p(a|x) by q(x|a) first, then sum over a.",
         "(posterior / seen) @ T => seen / seen.gather(-1, x[..., None])": "You use the key of the noised character, "
@@ -218,12 +210,11 @@ class denoising_score_entropy:
         yield log_score.scatter(-1, x[..., None], 50.0), x, x0, sigmas  # a network may say anything at x_i
 
     mistakes = NOISE | {
-        ("None], x0] => None], x]", "gather(-1, x[ => gather(-1, x0["): "You swapped x and x0 in your key, r = q(y | "
-        "x0) / q(x | x0).",
+        ("None], x0] => None], x]", "gather(-1, x[ => gather(-1, x0["): "You swapped x and x0 in the key. It is "
+        "r = q(y | x0) / q(x | x0).",
         ".sum(-1) / N => .gather(-1, x0[..., None]).squeeze(-1) / N": "You only count y = x0. Under uniform noise "
         "every y has a nonzero ratio, so sum over all of them.",
-        "+ r * r.log() - r =>": "The term r (log r - 1) is missing. Your loss has its minimum in the right place, but "
-        "it is not 0.",
+        "+ r * r.log() - r =>": "The minimum is in the right place, but not 0: the term r (log r - 1) is missing.",
         "log_score.exp() - r * log_score + r * r.log() - r => (log_score.exp() - r) ** 2": "This is the squared error "
         "against the key. Use the score entropy.",
     }  # fmt: skip
@@ -244,7 +235,8 @@ def _valley(function, process: Process, noise: float = 1.0) -> object:
     )
 
 
-RATE = "What is the weight of each y? What is the rate Q(y -> mask) here?"
+SUM, KEY = "cost.sum(-1)", "torch.expm1(sigma)"
+WEIGHT = "What is the weight of each y? What is the rate Q(y -> mask) here?"
 
 
 @exercise("with this loss, no score function gets below the entropy of the world.", gradient="log_score", slips=False)
@@ -268,22 +260,19 @@ class absorbing_score_entropy:
                 yield 2 * torch.randn(B, L, N + 1, generator=rng), seen, x0, sigmas
 
     mistakes = {
-        "cost.sum(-1) => cost.mean(-1)": "Still too small by the factor N: a mean over y is a sum with weight 1/N. "
-        "What is the rate Q(y -> mask) here?",
-        "cost.sum(-1) => cost.sum(-1) / (N + 1)": f"Still too small by the factor N + 1. {RATE}",
-        "cost.sum(-1) => cost.sum(-1) / (N - 1)": f"Still too small by the factor N - 1. {RATE}",
-        "cost.sum(-1) => cost.sum(-1) * N": "Too large by the factor N. The key is right, and so is each single term.",
-        "torch.expm1(sigma) => -torch.expm1(-sigma)": "You changed the key, which was right: r = 1 / (e^sigma - 1). "
-        "The bug is somewhere else.",
-        ("torch.expm1(sigma) => -torch.expm1(-sigma)", "cost.sum(-1) => cost.mean(-1)"): "You changed the key, which "
-        "was right: r = 1 / (e^sigma - 1). And the bug is still there.",
-        "x == N => x == x": "Visible characters now have a cost. Only masks can jump back, so the cost of all other "
-        "positions must stay 0.",
+        f"{SUM} => cost.mean(-1)": "Still too small by the factor N: a mean over y is a sum with weight 1/N. What is "
+        "the rate Q(y -> mask) here?",
+        f"{SUM} => cost.sum(-1) / (N + 1)": f"Still too small by the factor N + 1. {WEIGHT}",
+        f"{SUM} => cost.sum(-1) / (N - 1)": f"Still too small by the factor N - 1. {WEIGHT}",
+        f"{SUM} => cost.sum(-1) * N": "Too large by the factor N. The key is right, and so is each single term.",
+        f"{KEY} => -{KEY.replace('sigma', '-sigma')}": "You changed the key, which was right. Look somewhere else.",
+        (f"{KEY} => -{KEY.replace('sigma', '-sigma')}", f"{SUM} => cost.mean(-1)"): "You changed the key, which was "
+        "right: r = 1 / (e^sigma - 1). And the bug is still there.",
+        "x == N => x == x": "Visible characters now have a cost. Only masks can jump back.",
         "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 "
         "times -inf is nan. Use torch.xlogy(r, s), which is 0.",
         "+ torch.xlogy(r, r) - r =>": "You dropped the term r (log r - 1), which was right. The bug is somewhere else.",
-        "cost.sum(-1) => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The other y have r = 0, "
-        "but they still cost s.",
+        f"{SUM} => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The others still cost s.",
     }  # fmt: skip
 
     def picture(function):
@@ -293,10 +282,8 @@ class absorbing_score_entropy:
 # 05 ----------------------------------------------------------------------------------------------------------------
 
 
-OUTSIDE = "Some of your times are outside (0, 1]. Take them modulo 1, so that a time beyond 1 wraps around to 0."
 DIVIDES_U = (
-    "Your times are evenly spaced, but u moves them by u / B only. In the formula only b is divided by B, (u + b / B) "
-    "mod 1: u moves the whole comb, and what leaves on one side wraps around to the other."
+    "u moves your times by u / B only. Divide only b by B: u moves the whole comb, and what leaves it wraps around."
 )
 RANDOM = "You draw B random times. The only random number is u: each time follows from u and b."
 
@@ -320,8 +307,7 @@ class spread_times:
     mistakes = {
         "u + torch => u / B + torch": DIVIDES_U,
         "1 - (u + torch => (u / B + torch": DIVIDES_U,
-        "/ B => / max(B - 1, 1)": "b runs from 0 to B - 1 and is divided by B, not B - 1: the distance from the last "
-        "time to 1 is a step like the others.",
+        "/ B => / max(B - 1, 1)": "You divide b by B - 1. Divide by B: the last time is one step from 1, too.",
         "torch.rand(B)": RANDOM,
         "1 - torch.rand(B)": RANDOM,
     }  # fmt: skip
@@ -352,7 +338,7 @@ class _RandomScore:
         return self.process.log_score(self.table[x, torch.arange(x.shape[1])], x, sigma)
 
 
-TIME = "You use the time t as the total noise. sigma is process.schedule.total(t)."
+MEAN = "(weight * entropy.mean(-1)).mean()"
 
 
 @exercise("the score entropy is weighted so that each hit character counts equally.", gradient="score")
@@ -374,22 +360,17 @@ class weighted_loss:
                     yield _RandomScore(process, L, rng), process, x, x0, t
 
     mistakes = {
-        "(1 - torch.exp(-sigma)) => sigma": "You weight with sigma, the mean number of hits. The fraction hit is 1 - "
-        "e^-sigma.",
-        "weight * entropy => weight.mean() * entropy": "You multiply the mean of the weights by the mean of the score "
-        "entropies. Multiply each text by its own weight first, then take the mean. If your shapes are (B,) and (B, "
-        "1), their product is a (B, B) table of all pairs.",
-        "(weight * entropy.mean(-1)).mean() => (weight[:, None] * entropy).sum()": "You sum over everything. The loss "
-        "is a mean over texts and characters.",
-        "(weight * entropy.mean(-1)).mean() => (weight * entropy.mean(-1)).sum() / weight.sum()":
-        "You divide by the sum of the weights. The loss is the plain mean over texts of weight times score entropy.",
-        "(weight * entropy.mean(-1)).mean() => (weight[:, None] * entropy).sum() / (x != x0).sum()":
-        "You divide by the number of hit characters. The loss is the mean over all characters.",
-        "score(x, sigma) => score(x, sigma).exp()": "You take exp() of the scores. score(x, sigma) returns "
-        "log-scores, and process.score_entropy expects log-scores.",
-        "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": TIME,
-        "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first, then the "
-        "clean ones.",
+        "(1 - torch.exp(-sigma)) => sigma": "You weight with sigma. Weight with the fraction hit, 1 - e^-sigma.",
+        "weight * entropy => weight.mean() * entropy": "You multiply the mean weight by the mean entropy. Multiply "
+        "each text by its own weight first: a product of shapes (B,) and (B, 1) is a (B, B) table of all pairs.",
+        f"{MEAN} => (weight[:, None] * entropy).sum()": "You sum over everything. Take the mean.",
+        f"{MEAN} => (weight * entropy.mean(-1)).sum() / weight.sum()": "You divide by the sum of the weights. Take the "
+        "plain mean over texts.",
+        f"{MEAN} => (weight[:, None] * entropy).sum() / (x != x0).sum()": "You divide by the number of hit characters. "
+        "The loss is the mean over all characters.",
+        "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": "You use the time t as the total noise. sigma is "
+        "process.schedule.total(t).",
+        "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first.",
     }  # fmt: skip
 
     def picture(function):
@@ -424,8 +405,7 @@ class moving_average:
         return list(result)
 
     mistakes = {
-        "decay * a + (1 - decay) * w => (a + w) / 2": "This is the midpoint of old and new. `decay` says how much of "
-        "the old average to keep.",
+        "decay * a + (1 - decay) * w => (a + w) / 2": "This is the midpoint. `decay` says how much of the old to keep.",
         "decay * a + (1 - decay) * w => a - (1 - decay) * (w - a)": "The sign is flipped: the average must move "
         "toward the weights, by (1 - decay) of the distance.",
     }  # fmt: skip
@@ -460,17 +440,7 @@ class _Network(nn.Module):
         return f"(a network of width {self.embed.embedding_dim}; number of blocks: {len(self.blocks)})"
 
 
-LOOP = "All blocks should: set their zeros in a loop over the blocks."
-ZEROS = "The zeros are right. But"
-
-
-@exercise(
-    "the network starts where its docstring promises, at an even guess.",
-    tolerance=lambda size: 0.08 * size,
-    in_place=True,
-    slips=False,
-    measured="the size of the weights, root mean square × √inputs: head; then out, down, qkv, up of each block",
-)
+@exercise("the network starts where its docstring promises, at an even guess.", in_place=True, slips=False)
 class initialize:
     def reference(network):
         for module in network.modules():
@@ -486,107 +456,72 @@ class initialize:
         yield (_Network(32, 3, 30),)
 
     def measure(result, network):
-        parts = [network.head, *(getattr(b, n) for b in network.blocks for n in ("out", "down", "qkv", "up"))]
-        weights = [module.weight.detach().double() * module.in_features**0.5 for module in parts]
-        size = torch.stack([w.square().mean().sqrt() for w in weights])
-        drawn = [w.flatten() / s for w, s in zip(weights, size) if w.std() > 1e-6]
+        parts = {"head": network.head}
+        for k, block in enumerate(network.blocks):
+            parts |= {f"{name} of block {k}": getattr(block, name) for name in ("out", "down", "qkv", "up")}
+        weights = [module.weight.detach().double() * module.in_features**0.5 for module in parts.values()]
+        sizes = torch.stack([w.square().mean().sqrt() for w in weights])
+        drawn = [w.flatten() / size for w, size in zip(weights, sizes) if w.std() > 1e-6]
+        odd = any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn)
+        refuse(odd, "Some matrices are neither 0 nor drawn from a normal distribution with mean 0.")
+        late = ((sizes - 1).abs() < 0.08).all()
         refuse(
-            any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn),
-            "Some matrices are neither 0 nor drawn from a normal distribution with mean 0.",
+            late,
+            "No matrix is 0 at the end. The loop over all Linear layers comes after the zeros and overwrites them.",
         )
-        if difference(size, initialize._definition.exact(network), initialize.tolerance):
-            return size
-        refuse(
-            not all(p.requires_grad for p in network.parameters()),
-            "Some weights no longer require a gradient, so training never changes them, not even zeros.",
-        )
-        refuse(
-            any(w.shape != (module.out_features, module.in_features) for w, module in zip(weights, parts)),
-            "Some weights have another shape now. Keep the shape of each, (outputs, inputs).",
-        )
-        others = [module for module in network.modules() if isinstance(module, nn.Embedding | nn.RMSNorm)]
-        refuse(
-            any((module.weight != 1).any() for module in others),
-            "You changed embeddings or norms. Set the weights of the nn.Linear layers only.",
-        )
-        refuse(
-            len(drawn) < 2 * len(network.blocks),
-            "The size of qkv and up is right, but each is constant. Draw each number: nn.init.normal_.",
-        )
+        for name, size in zip(parts, sizes.tolist()):
+            zero = name.split()[0] in ("head", "out", "down")
+            wanted = "be exactly 0" if zero else "be random, with standard deviation 1 / √inputs"
+            found = f"The size of yours (root mean square × √inputs) is {size:.3g}."
+            refuse(size > 0 if zero else abs(size - 1) > 0.08, f"The weights of {name} should {wanted}. {found}")
+        frozen = not all(p.requires_grad for p in network.parameters())
+        refuse(frozen, "Some weights no longer require a gradient, so training never changes them, not even zeros.")
+        reshaped = any(w.shape != (m.out_features, m.in_features) for w, m in zip(weights, parts.values()))
+        refuse(reshaped, "Some weights have another shape now. Keep the shape of each, (outputs, inputs).")
+        others = [m.weight for m in network.modules() if isinstance(m, nn.Embedding | nn.RMSNorm)]
+        refuse(any((w != 1).any() for w in others), "You changed embeddings or norms. Set the nn.Linear layers only.")
+        constant = len(drawn) < 2 * len(network.blocks)
+        refuse(constant, "The size of qkv and up is right, but each is constant. Draw each number: nn.init.normal_.")
         alike = torch.corrcoef(torch.stack([w[:3000] for w in drawn])) - torch.eye(len(drawn))
-        refuse(
-            alike.abs().max() > 0.2,
-            "Several matrices got the same random numbers. Do not set the seed again for each of them.",
-        )
-        return size
+        refuse(alike.abs().max() > 0.2, "Several matrices got the same random numbers. Do not set the seed for each.")
 
-    def exact(network):
-        return torch.tensor([0.0] + [0.0, 0.0, 1.0, 1.0] * len(network.blocks))
 
-    mistakes = {
-        "nn.init.zeros_(network.head.weight) => return": "No matrix is 0 at the end. The loop over all Linear layers "
-        "still comes after the zeros and overwrites them.",
-        "network.blocks => []": "The head is 0 now, so the first guess is even. But out and down of the blocks are "
-        "still random: each block should start as the identity.",
-        "nn.init.zeros_(network.head.weight) =>": "The blocks start as the identity now. But the head is still "
-        "random, so the first guess is not even.",
-        "nn.init.normal_(module.weight, std=module.in_features**-0.5) => nn.init.zeros_(module.weight)":
-        "Now every matrix is 0, so no signal gets past the first one and no gradient comes back. qkv and up must be "
-        "random.",
-        ("module.in_features**-0.5 => 0.02", "nn.init.zeros_(network.head.weight) => return"): "All matrices have "
-        "small random weights. Head, out and down must be exactly 0, and qkv and up need std 1 / √inputs.",
-        "nn.init.zeros_(block.down.weight) =>": "Only attention's last layer, out, is 0. The MLP's last layer, down, "
-        "must be 0 too.",
-        "nn.init.zeros_(block.out.weight) =>": "Only the MLP's last layer, down, is 0. Attention's last layer, out, "
-        "must be 0 too.",
-        "network.blocks => network.blocks[-1:]": f"Only the last block starts as the identity. {LOOP}",
-        "network.blocks => network.blocks[:1]": f"Only the first block starts as the identity. {LOOP}",
-        ", std=module.in_features**-0.5 =>": f"{ZEROS} the weights of qkv and up have std 1, which makes sums over "
-        "many inputs huge. Use std 1 / √inputs.",
-        "module.in_features => module.out_features": f"{ZEROS} you used the number of outputs, module.out_features. "
-        "Use std 1 / √inputs.",
-        "nn.init.normal_(module.weight, std=module.in_features**-0.5) => pass": f"{ZEROS} qkv and up keep their old "
-        "values: draw them from a normal distribution with std 1 / √inputs.",
-        "module.in_features**-0.5 => 1 / module.in_features": f"{ZEROS} qkv and up have std 1 / inputs. Use 1 / "
-        "√inputs.",
-        "module.in_features**-0.5 => (2 / module.in_features) ** 0.5": f"{ZEROS} qkv and up have std √2 / √inputs. "
-        "Use 1 / √inputs.",
-    }  # fmt: skip
+PARTS = ["norm1", "attend", "norm2", "mlp"]
 
 
 class _Block(nn.Module):
-    """The parts of a block, each a fixed function that counts its calls; attention mixes positions, the MLP does not.
+    """The parts of a block, each a fixed function that notes its calls; attention mixes positions, the MLP does not.
 
     It is a module, so that each call of the student's function gets a copy, and the measure gets that copy, too.
     """
 
     __name__ = "self"
 
-    def __init__(self, L: int, width: int, rng: torch.Generator):
+    def __init__(self, h: Tensor, rng: torch.Generator):
         super().__init__()
+        (_, L, width), self.given, self.calls = h.shape, h.clone(), []
         draw = torch.randn(6, max(L, width), max(L, width), generator=rng)
         self._mix, (self._value, self._up, self._down) = draw[0, :L, :L], draw[1:4, :width, :width]
-        self._gains, self.calls = draw[4:6, 0, :width].exp(), [0, 0]
+        self._gains = draw[4:6, 0, :width].exp()
 
     def norm1(self, h: Tensor) -> Tensor:
+        self.calls.append("norm1")
         return nn.functional.rms_norm(h, h.shape[-1:]) * self._gains[0].to(h)
 
     def norm2(self, h: Tensor) -> Tensor:
+        self.calls.append("norm2")
         return nn.functional.rms_norm(h, h.shape[-1:]) * self._gains[1].to(h)
 
     def attend(self, h: Tensor) -> Tensor:
-        self.calls[0] += 1
+        self.calls.append("attend")
         return self._mix.to(h) @ h @ self._value.to(h)
 
     def mlp(self, h: Tensor) -> Tensor:
-        self.calls[1] += 1
+        self.calls.append("mlp")
         return (h @ self._up.to(h)).relu().square() @ self._down.to(h)
 
     def __repr__(self) -> str:
-        return "(a block: norm1, attend, norm2, mlp)"
-
-
-ORDER = "Call attention first, then the MLP."
+        return f"(a block: {', '.join(PARTS)})"
 
 
 @exercise(
@@ -594,7 +529,6 @@ ORDER = "Call attention first, then the MLP."
     in_place=True,
     slips=False,
     gradient="h",
-    measured="the new h; how often attend and mlp are called",
 )
 class block_forward:
     def reference(self, h):
@@ -603,50 +537,34 @@ class block_forward:
 
     def cases(rng):
         for B, L, width in [(1, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 2)]:
-            block, h = _Block(L, width, rng), torch.randn(B, L, width, generator=rng)
-            block.given = h.clone()
-            yield block, h
+            h = torch.randn(B, L, width, generator=rng)
+            yield _Block(h, rng), h
 
     def measure(result, self, h):
-        refuse(
-            not torch.equal(h, self.given),
-            "You change h in place, which breaks the gradient. Make a new one: h = h + ..., not h += ...",
-        )
-        return [result, self.calls]
+        in_place = not torch.equal(h, self.given)
+        refuse(in_place, "You change h in place, which breaks the gradient. Make a new one: h = h + ..., not h += ...")
+        found = f"Your block calls {', '.join(self.calls) or 'nothing'}."
+        refuse(self.calls != PARTS, f"{found} It should call each of its parts once: {', '.join(PARTS)}.")
+        return result
 
     mistakes = {
-        "mlp => attend": "This is the original block: attention twice, and no MLP. Read its last line word by word.",
-        "self.mlp(self.norm2(h)) => self.mlp(self.attend(self.norm2(h)))": "The MLP is there, but attention is still "
-        "called twice. Apply the MLP to norm2(h) directly.",
-        "return => h = h + self.attend(self.norm2(h)); return": "You call attention, attention, MLP, which is one "
-        "call too many. A block has two parts, and calls each one once.",
-        "return => self.attend(self.norm2(h)); return": "You call attention once more, and throw its result away. A "
-        "block calls each of its parts once.",
-        "h = h + self.attend(self.norm1(h)) =>": f"Attention is gone, so no position sees any other. {ORDER}",
-        "attend => mlp": f"Now the MLP is called twice, and attention never. {ORDER}",
-        ("mlp => other", "attend => mlp", "other => attend"): "You fixed the wrong line. Attention comes first, with "
-        "norm1; the MLP comes second, with norm2.",
         "return h + => return": "The result of the MLP replaces h. Add it to h.",
         "h = h + => h =": "The result of attention replaces h. Add it to h.",
         ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
         ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
         "attention has been added.",
         ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the "
-        "result of attention is lost. Add it to the h to which attention has been added.",
-        ("norm1 => other", "norm2 => norm1", "other => norm2"): "You swapped the norms: attention has norm1, the MLP "
-        "has norm2.",
-        "self.norm2(h) => h": "The MLP sees h without its norm: apply norm2 first.",
-        "self.norm1(h) => h": "Attention sees h without its norm: apply norm1 first.",
-        ("self.attend(self.norm1(h)) => self.attend(h); h = self.norm1(h)", "return h + self.mlp(self.norm2(h)) => return self.norm2(h + self.mlp(h))"):
-        "You normalize h after adding. Normalize what goes into each part instead: attend(norm1(h)), mlp(norm2(h)).",
-        "norm2 => norm1": "You use norm1 twice. The MLP has its own norm: norm2.",
+        "result of attention is lost.",
     }  # fmt: skip
 
 
 TEXTS = 3000  # per batch, in each of 2 calls, enough to compare frequencies
+
+
+TIME, DRAWN = "(len(x0), 1)", "torch.rand(x0.shape, generator=generator)"
 ONE_TIME = (
-    "The masks are still drawn with a time for each character, so about half of each text is masked, and rarely all "
-    "or none of it. Your t has one number for each text now; use it for the masks too."
+    "The masks are still drawn with a time for each character, so about half of each text is masked. Your t has one "
+    "number for each text now; use it for the masks too."
 )
 CHOOSE = "Choose them at random, independently for each character."
 COUNTED = f"Your text at time t always has the same number of masks. {CHOOSE}"
@@ -708,21 +626,19 @@ class noised:
         return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
 
     mistakes = {
-        ("(len(x0), 1) => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
-        ("(len(x0), 1) => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
+        (f"{TIME} => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
+        (f"{TIME} => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
         "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
-        "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all, because you draw one random "
-        "number for each text. Draw one time for each text, but one random number for each character.",
+        "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all. Draw one time for each text, "
+        "but one random number for each character.",
         "rand(x0.shape => rand(x0.shape[1:]": f"All texts share their random numbers. {EACH}",
-        "rand(x0.shape => randn(x0.shape": "You use normal random numbers, torch.randn. torch.rand gives uniform "
-        "ones, so that u < t has probability t.",
+        "rand(x0.shape => randn(x0.shape": "You use normal random numbers, torch.randn. Use uniform ones, torch.rand.",
         "< t => > t": "You mask with probability 1 - t. At time t, mask a character with probability t.",
-        "x0), t => x0), torch.rand((len(x0), 1), generator=generator)": "The masks are right, but you return a "
-        "different t. Return the times that the masks were drawn with.",
-        "torch.rand(x0.shape, generator=generator) => torch.arange(x0.shape[1]) / x0.shape[1]":
-        f"The masks are always at the beginning of a text. {CHOOSE}",
-        "torch.rand(x0.shape, generator=generator) < t => torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1]).round()": COUNTED,
-        "torch.rand(x0.shape, generator=generator) < t => torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
+        "x0), t => x0), torch.rand((len(x0), 1), generator=generator)": "The masks are right, but you return other "
+        "times. Return the times that the masks were drawn with.",
+        f"{DRAWN} => torch.arange(x0.shape[1]) / x0.shape[1]": f"The masks are always at the beginning. {CHOOSE}",
+        f"{DRAWN} < t => {DRAWN}.argsort(-1).argsort(-1) < (t * x0.shape[1]).round()": COUNTED,
+        f"{DRAWN} < t => {DRAWN}.argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
     }  # fmt: skip
 
     def picture(function):

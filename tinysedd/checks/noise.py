@@ -19,9 +19,6 @@ def _process(N: int, absorbing: bool) -> Absorbing | Uniform:
 # One character ------------------------------------------------------------------------------------------------------
 
 
-STAYS = "A mask stays a mask: its row is all 0."
-
-
 @exercise("both processes are defined by these rates. Everything else follows from them.")
 class rate_matrix:
     def reference(N, absorbing):
@@ -73,11 +70,10 @@ class transition:
     mistakes = {
         f"{ALL} => (sigma * Q).exp()": "You take exp() of each entry. The exponential of a matrix is a limit of "
         "matrix products, (I + sigma/n Q)^n with n going to infinity.",
-        f"{ALL} => torch.eye(len(Q)) + sigma * Q": "You take one single step, I + sigma Q. Take many small steps "
-        "instead: (I + sigma/n Q)^n with a large n.",
+        f"{ALL} => torch.eye(len(Q)) + sigma * Q": "You take one single step, I + sigma Q. Take many small ones.",
         **{
             f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / {n} * Q, {n})": "You take too few small "
-            "steps, and the result is not accurate to four digits. Take n = 2^20 steps, by squaring 20 times."
+            "steps for four digits. Take n = 2^20 steps, by squaring 20 times."
             for n in (10, 20, 100, 1000)
         },
         f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / 2**20 * Q, 20)": "You take 20 steps of size "
@@ -91,6 +87,10 @@ class transition:
         return show.curve(
             lines, x="noise σ", y="probability", title="A hit turns a into b, b into c, ... e into a: where is an a?"
         )
+
+
+RATE = "(1 - eps) / rest"
+FRACTION = "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log of the fraction not hit."
 
 
 @exercise("the fraction of characters hit is (1 - eps) t, a straight line.")
@@ -107,15 +107,11 @@ class log_linear:
         yield torch.rand(4, 1, generator=rng), 0.25
 
     mistakes = {
-        "-torch.log(rest) => 1 - rest": "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log "
-        "of the fraction not hit.",
-        ("-torch.log(rest) => 1 - rest", "(1 - eps) / rest => torch.full_like(t, 1 - eps)"): "Your total is the "
-        "fraction of characters hit, (1 - eps) t. The noise is -log of the fraction not hit.",
-        "(1 - eps) / rest => torch.full_like(t, 1 - eps)": "Your rate is that of the fraction hit, 1 - eps. Take the "
-        "derivative of the total noise.",
+        "-torch.log(rest) => 1 - rest": FRACTION,
+        ("-torch.log(rest) => 1 - rest", f"{RATE} => torch.full_like(t, 1 - eps)"): FRACTION,
+        f"{RATE} => torch.full_like(t, 1 - eps)": "Your rate is that of the fraction hit. Differentiate the noise.",
         "-torch.log(rest) => rest": "Your total is the fraction of characters not hit. The noise is -log of it.",
-        "result[0], result[0] / t": "Your rate is total / t, the average rate up to time t. The rate is the "
-        "derivative, the slope at t.",
+        "result[0], result[0] / t": "Your rate is total / t, the average up to t. The rate is the slope at t.",
     }  # fmt: skip
 
     def picture(function):
@@ -222,20 +218,16 @@ def _expected(process: Absorbing | Uniform, x0: Tensor, sigma: Tensor) -> Tensor
     return process.transition(sigma.unique())[:, x0.unique()]
 
 
+NEW = "torch.randint(N, x0.shape, generator=generator)"
+CHANCE = "1 - torch.exp(-sigma)[:, None]"
 HITS = {  # wrong ways to choose the characters to hit, under either process
-    "1 - torch.exp(-sigma)[:, None] => sigma[:, None]": "You use sigma as a probability. It is the mean number of "
-    "hits; a character escapes all hits with probability e^-sigma.",
-    "1 - torch.exp(-sigma) => torch.exp(-sigma)": "You swapped hit and not hit. A character is hit with probability 1 "
-    "- e^-sigma, and not hit with probability e^-sigma.",
-    "1 - torch.exp(-sigma)[:, None] => torch.exp(-sigma)[:, None] - 1": "Nothing changes, whatever sigma is. Is your "
-    "probability negative? It should be 1 - e^-sigma.",
-    "torch.rand(x0.shape, generator=generator) => torch.randn(x0.shape, generator=generator)": "You use normal random "
-    "numbers, torch.randn. torch.rand gives uniform ones, so that u < p has probability p.",
-    "1 - torch.exp(-sigma)[:, None] => sigma[:, None] * torch.exp(-sigma)[:, None]": "You use the probability of "
-    "exactly one hit. A character changes after one hit or more: 1 - e^-sigma.",
-    "1 - torch.exp(-sigma)[:, None] => sigma[:, None] / (1 + sigma[:, None])": "You use sigma / (1 + sigma), which is "
-    "right for small noise only. The probability is 1 - e^-sigma.",
-    "1 - torch.exp(-sigma) => 1 - torch.exp(-2 * sigma)": "You use twice sigma. The probability is 1 - e^-sigma.",
+    f"{CHANCE} => sigma[:, None]": "You use sigma as a probability. It is the mean number of hits; a character escapes "
+    "all hits with probability e^-sigma.",
+    f"{CHANCE} => sigma[:, None] * torch.exp(-sigma)[:, None]": "You use the probability of exactly one hit. A "
+    "character changes after one hit or more: 1 - e^-sigma.",
+    f"{CHANCE} => sigma[:, None] / (1 + sigma[:, None])": "You use sigma / (1 + sigma), which is right for small noise "
+    "only. The probability is 1 - e^-sigma.",
+    "torch.rand(x0.shape => torch.randn(x0.shape": "You use normal random numbers, torch.randn. Use torch.rand.",
 }  # fmt: skip
 
 
@@ -263,12 +255,7 @@ class perturb_absorbing:
         return _expected(Absorbing(mask), x0, sigma)
 
     mistakes = HITS | {
-        "torch.where(hit, mask, x0) => torch.full_like(x0, mask)": "You mask every character. Mask each one with "
-        "probability 1 - e^-sigma.",
-        "hit, mask, x0 => hit, mask - 1, x0": "Hit characters become the last character, N - 1. The mask is a state "
-        "of its own: the number `mask`.",
-        "hit, mask, x0 => hit, x0.max() + 1, x0": "Hit characters become the largest character of your texts plus 1. "
-        "The mask is the number `mask`.",
+        "hit, mask, x0 => hit, x0.max() + 1, x0": "Hit characters become the largest character of your texts plus 1.",
         "hit, mask, x0 => hit, 0, x0": "Hit characters become 0, which is a character. The mask is the number `mask`.",
     }  # fmt: skip
 
@@ -303,18 +290,13 @@ class perturb_uniform:
         return _expected(Uniform(N), x0, sigma)
 
     mistakes = HITS | {
-        "torch.randint(N, x0.shape, generator=generator) => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N":
-        "Your hits always change the character. A hit draws from all N characters, so it may draw the old one again.",
-        "randint(N, => randint(N - 1,": "You never draw the last character, N - 1. torch.randint(N, ...) gives 0 to N "
-        "- 1.",
-        "torch.randint(N, x0.shape, generator=generator) => x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]":
-        "You draw the new characters from the texts themselves. Draw from all N characters: torch.randint(N, ...).",
+        f"{NEW} => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N": "Your hits always change the "
+        "character. A hit draws from all N characters, so it may draw the old one again.",
+        f"{NEW} => x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]": "You draw the new characters from "
+        "the texts themselves. Draw from all N characters: torch.randint(N, ...).",
         "randint(N, => randint(1, N,": "You never draw character 0. torch.randint(N, ...) gives 0 to N - 1.",
-        "1 - torch.exp(-sigma)[:, None] => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You hit too few "
-        "characters, because you count twice that a hit may draw the old one. Hit with probability 1 - e^-sigma, then "
-        "draw from all N.",
-        "torch.where(hit, new, x0) => new": "You redraw every character. Redraw each one with probability 1 - "
-        "e^-sigma.",
+        f"{CHANCE} => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You count twice that a hit may draw the old "
+        "character. Hit with probability 1 - e^-sigma, then draw from all N.",
     }  # fmt: skip
 
     def picture(function):

@@ -113,8 +113,7 @@ class reverse_rates:
         yield s, torch.randint(7, (4,), generator=rng), Absorbing(6).rate_matrix(), 999.0
 
     mistakes = {
-        "result / result.sum(-1, keepdim=True)": "Each of your rows adds up to 1. Rates are not probabilities: do not "
-        "normalize them.",
+        "result / result.sum(-1, keepdim=True)": "Your rows add up to 1. Rates are no probabilities: do not normalize.",
     }  # fmt: skip
 
     def picture(function):
@@ -138,7 +137,7 @@ def _film(step: Callable, amount: Callable) -> object:
     return show.animation(dataclasses.replace(film, alphabet=world.alphabet))
 
 
-EXPONENTIAL = "-torch.expm1(-total) * p / total.clamp(min=1e-300)).scatter(-1, x[:, None], (-total).exp())"
+END = "(p / total.clamp(min=1)).scatter(-1, x[:, None], stay)"
 
 
 @exercise("each row is a pmf, even when the step is too long.")
@@ -162,12 +161,10 @@ class euler_step:
     mistakes = {
         ("/ total.clamp(min=1) =>", ".clamp(min=0) =>"): "When the step is too long, your probability of staying is "
         "negative. Set it to 0 there, and scale the jumps to sum to 1.",
-        "(p / total.clamp(min=1)).scatter(-1, x[:, None], stay) => p / total": "Your text almost never stays as it "
-        "is: you scale the jumps in short steps, too. There, staying gets the rest: 1 minus the sum of the jumps.",
-        f"p / total.clamp(min=1)).scatter(-1, x[:, None], stay) => {EXPONENTIAL}": "This is exp(-dt · rate), exact "
-        "for constant rates. Euler's step is linear: dt · rate for a jump, and the rest for staying.",
-        "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but not their sum, which must not "
-        "exceed 1.",
+        f"{END} => p / total": "You scale the jumps in short steps, too. There, staying gets the rest.",
+        f"{END} => (-torch.expm1(-total) * p / total.clamp(min=1e-9)).scatter(-1, x[:, None], (-total).exp())": "This "
+        "is exp(-dt · rate), exact for constant rates. Euler's step is linear: dt · rate for a jump.",
+        "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but their sum must not exceed 1.",
         "(dt * rate).softmax(-1)": "You apply softmax, which takes exp(). dt · rate is a probability already.",
     }  # fmt: skip
 
@@ -177,7 +174,8 @@ class euler_step:
         return _film(lambda s, x, amount: function(rates(s, x), x, amount), lambda t, s: rate(t) * (t - s))
 
 
-SOFTMAX = "softmax takes exp() first. These are already probabilities up to a factor: divide each row by its sum."
+LESS, MORE = "torch.linalg.matrix_exp(-d * Q)", "torch.linalg.matrix_exp(d * Q)"
+EXP = "Use the matrix exponential, torch.linalg.matrix_exp."
 
 
 @exercise("Bayes' rule works for a step of any length, and is exact for each position on its own.")
@@ -201,11 +199,11 @@ class tweedie_step:
             yield s.scatter(-1, x[:, None], 1.0), x, 1.5, process.rate_matrix()
 
     mistakes = {
-        (".clamp(min=0) =>", "p / p.sum(-1, keepdim=True) => p.softmax(-1)"): SOFTMAX,
-        ("torch.linalg.matrix_exp(-d => torch.exp(-d", "torch.linalg.matrix_exp(d => torch.exp(d"):
-        "You take exp() of each entry of Q. Use the matrix exponential, torch.linalg.matrix_exp.",
-        ("torch.linalg.matrix_exp(-d * Q) => (torch.eye(len(Q)) - d * Q)", "torch.linalg.matrix_exp(d * Q) => (torch.eye(len(Q)) + d * Q)"):
-        "You use I + dQ, which is right for a tiny d. Use the matrix exponential, torch.linalg.matrix_exp.",
+        (".clamp(min=0) =>", "p / p.sum(-1, keepdim=True) => p.softmax(-1)"): "softmax takes exp() first. These are "
+        "already probabilities up to a factor: divide each row by its sum.",
+        (f"{LESS} => torch.exp(-d * Q)", f"{MORE} => torch.exp(d * Q)"): f"You take exp() of each entry of Q. {EXP}",
+        (f"{LESS} => torch.eye(len(Q)) - d * Q", f"{MORE} => (torch.eye(len(Q)) + d * Q)"): f"You use I + dQ, which is "
+        f"right for a tiny d. {EXP}",
         ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
     }  # fmt: skip
 
@@ -215,6 +213,8 @@ class tweedie_step:
 
 
 TEXTS = 5000  # texts that a sampler writes in each of two calls; a tolerance for 8000 texts is 6 standard errors
+
+
 LAST = "sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)"
 
 
@@ -281,17 +281,14 @@ class mended_sampler:
         return torch.nn.functional.pad(score.p.view((score.N,) * score.L), (0, more) * score.L)
 
     mistakes = {
-        f"{LAST} => x": "Your sampler still stops early: the noise at the last time in `times` stays in the texts. "
-        "Remove it with one more step.",
+        f"{LAST} => x": "Your sampler still stops early: the noise at the last time in `times` stays in the texts.",
         ("0.02 => 0", f"{LAST} => x"): "Right for the log-linear schedule, which has no noise at t = 0. The geometric "
         "schedule still has some there: the last step must remove all of it.",
         f"{LAST} => process.denoise(score(x, sigma), x, sigma).argmax(-1)": "Your last step takes the most probable "
         "character, so rare ones come out too rarely. Draw from the probabilities instead.",
-        "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Give denoise and the "
-        "score the noise at the last time you reached.",
+        "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Use the last time.",
         (f"{LAST} => x", "process.tweedie(score(x, sigma), x, less) => process.denoise(score(x, sigma), x, sigma)"):
-        "You remove all the noise in every step, so the text is clean after the first. Use denoise in the last step "
-        "only.",
+        "You remove all the noise in every step. Use denoise in the last step only.",
         f"{LAST} => x if process.mask is None else x.where(x != process.mask, 0)": "You replace the masks that are "
         "left by a fixed character. Draw from what process.denoise gives for them.",
         "x": "You return the noise unchanged. Replace x with what each step draws.",
@@ -313,6 +310,7 @@ COUNT = 20_000  # runs in one call of hitting_times
 @exercise(
     "you know when each mask falls, without a grid of times.",
     tolerance=binomial_tolerance(COUNT),
+    slips=False,
     measured="the fraction of runs in which the first mask falls at t <= 0.35, and at t <= 0.8; below, the last mask.",
 )
 class hitting_times:
@@ -346,14 +344,11 @@ class hitting_times:
         return torch.stack([first, last][: min(n, 2)])
 
     mistakes = {
-        "u ** (1 / left) => u": "You multiply by u, regardless of the number of masks. The more masks are left, the "
-        "sooner the next one falls: use u^(1/n).",
-        "1 / left => 1 / n": "You always take the root with the initial n. Use the number of masks left: n, n - 1, "
-        "..., 1.",
+        "u ** (1 / left) => u": "You multiply by u. The more masks are left, the sooner the next one falls: u^(1/n).",
+        "1 / left => 1 / n": "You always take the root with the initial n. Use the number of masks left.",
         "(1 / left) => left": "This is u^n. Take the n-th root, u^(1/n): with many masks t decreases only a little.",
         "rand(count, n, => rand(count, 1,": "You use one u for all masks of a run. Draw a new u for each of them.",
-        "left = torch.arange(n, 0, -1) => left = torch.arange(1, n + 1)": "You count the masks upward, 1, 2, ..., n. "
-        "At first n masks are left, and before the last step only 1.",
+        "torch.arange(n, 0, -1) => torch.arange(1, n + 1)": "You count the masks upward. At first n masks are left.",
     }  # fmt: skip
 
     def picture(function):
@@ -371,6 +366,8 @@ LEFT_TO_RIGHT = (
     "You always take the first mask, so you write from left to right, like a GPT. The texts come out right, and it is "
     "worth asking why. But here any mask may be next: choose it at random."
 )
+
+
 ASK = "sample_categorical(denoiser(x)[i], generator)"
 
 
@@ -448,16 +445,15 @@ class first_hitting:
 # 07 ----------------------------------------------------------------------------------------------------------------
 
 
-SWAPPED = "You swapped the two tensors: return the states first, then `free`."
-MARKS = "Your second tensor marks what is given. It should be True where a position is free."
-
-
 def _booleans(result, *arguments):
     """ValueError if the second tensor, `free`, is not boolean."""
     x, free = result if isinstance(result, list | tuple) and len(result) == 2 else (result, None)
     integers = isinstance(free, Tensor) and len(free) > 0 and free.dtype != torch.bool and tensor(x).dtype != torch.bool
     refuse(integers, "`free` should hold booleans, True and False, because later cells compute ~free.")
     return result
+
+
+MASK = "You put another state at free positions. The mask comes after the last character: N, len(characters)."
 
 
 @exercise("any sampler can now start from your prompt.")
@@ -483,13 +479,11 @@ class read_prompt:
     measure = _booleans
 
     mistakes = {
-        "len(characters) if => 0 if": "You put 0 at free positions, a character. The mask comes after the last one: N.",
-        "len(characters) if => -1 if": "You put -1 at free positions. The mask comes after the last character: N.",
-        "len(characters) if => len(characters) - 1 if": "You put N - 1 at free positions, which is the last "
-        "character. The mask comes after it: N.",
+        "len(characters) if => 0 if": MASK,
+        "len(characters) if => -1 if": MASK,
+        "len(characters) if => len(characters) - 1 if": MASK,
         "prompt.ljust => prompt.strip().ljust": "You remove spaces at the ends of the prompt. They are characters too.",
-        "characters.index => ''.join(sorted(characters)).index": "You sort the alphabet. Use the places in "
-        "`characters`.",
+        "characters.index => ''.join(sorted(characters)).index": "You sort the alphabet. Use its own order.",
     }  # fmt: skip
 
     def picture(function):
@@ -594,8 +588,7 @@ class fill_probability:
     mistakes = {
         f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
         f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
-        f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You write the most probable character into a gap. Write the "
-        "goal's: its probability is asked for.",
+        f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
     }  # fmt: skip
 
     def picture(function):
@@ -611,14 +604,10 @@ class fill_probability:
         return bars(names, heights, "Your probability of: … or owl? owl!")
 
 
-END = "text[len(text) - kept :]"
+TAIL = "text[len(text) - kept :]"
 MINUS = (
     "The last `keep` characters are not always text[-keep:]. With keep = 0 that is the whole text, because -0 is 0; "
     "and a text shorter than `keep` has fewer. Count from the front, and keep no more characters than there are."
-)
-SHORTER = (
-    "This fails when the text is shorter than `keep`. First compute how many characters you can really keep, then use "
-    "that number everywhere instead of `keep`."
 )
 
 
@@ -641,15 +630,14 @@ class slide:
     measure = _booleans
 
     mistakes = {
-        f"{END} => text[:kept]": "You keep the beginning of the text. The next window begins with its end: keep the "
-        "end.",
-        (f"x[:kept] = {END} => x[:keep] = text[-keep:]", ">= kept => >= keep"): MINUS,
-        (f"x[:kept] = {END} => x = torch.cat([text[-keep:], x[keep:]])", ">= kept => >= keep"): MINUS,
-        (f"x[:kept] = {END} => x[: len(text[-keep:])] = text[-keep:]", ">= kept => >= len(text[-keep:])"): MINUS,
+        f"{TAIL} => text[:kept]": "You keep the beginning of the text. Keep its end.",
+        (f"x[:kept] = {TAIL} => x[:keep] = text[-keep:]", ">= kept => >= keep"): MINUS,
+        (f"x[:kept] = {TAIL} => x = torch.cat([text[-keep:], x[keep:]])", ">= kept => >= keep"): MINUS,
+        (f"x[:kept] = {TAIL} => x[: len(text[-keep:])] = text[-keep:]", ">= kept => >= len(text[-keep:])"): MINUS,
         "result[0].roll(-min(keep, len(text))), result[1].flip(0)": "You put the kept characters at the end of the "
         "window. Put them at its beginning; the new ones follow.",
-        "min(keep, => min(length - keep,": "You keep `length` - `keep` characters. It is the other way around: keep "
-        "`keep` of them, and the rest of the window is new.",
-        f"{END} => text[len(text) - keep :]": SHORTER,
-        f"{END} => text.flip(0)[:kept]": "Your kept characters are in reverse order. Keep the order of the text.",
+        "min(keep, => min(length - keep,": "You keep `length` - `keep` characters. Keep `keep` of them.",
+        f"{TAIL} => text[len(text) - keep :]": "This fails when the text is shorter than `keep`. Compute how many "
+        "characters you can really keep, and use that number everywhere.",
+        f"{TAIL} => text.flip(0)[:kept]": "Your kept characters are in reverse order. Keep the order of the text.",
     }  # fmt: skip

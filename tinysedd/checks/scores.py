@@ -28,9 +28,6 @@ SIZES = [(2, 1), (3, 2), (2, 3), (4, 3), (5, 2)]  # N characters, L positions
 # 01 ----------------------------------------------------------------------------------------------------------------
 
 
-ONE_Z = "A pmf over a table has a single Z: divide by the sum of the whole table."
-
-
 @exercise("your numbers are 0 or more and add up to 1, so they are a pmf.")
 class normalize:
     def reference(weights):
@@ -70,10 +67,8 @@ class concrete_score:
         yield p, torch.tensor(divmod(int(p.argmax()), 5))
 
     mistakes = {
-        "y = x.clone() => y = x.clone() if i == c == 0 else y": "Your changes accumulate: when you change position 1, "
-        "position 0 is still changed. Start each neighbor from a fresh copy of x.",
-        "y[i] = c => y[i] = (y[i] + c) % len(p)": "You shift the character by c. Column c stands for the character c "
-        "itself.",
+        "y = x.clone() => y = x.clone() if i == c == 0 else y": "Your changes pile up. Change a fresh copy of x.",
+        "y[i] = c => y[i] = (y[i] + c) % len(p)": "You shift the character by c. Column c stands for c itself.",
         "p[tuple(x)] => p.max()": "You divide by the largest probability. Divide by p(x), the probability of the text.",
     }  # fmt: skip
 
@@ -102,7 +97,7 @@ class _Ratio:
         return float(self.p[tuple(y)] / self.p[tuple(x)])
 
 
-NEXT = "Multiply one ratio for each step from a text to the next."
+AGAIN = "You count a step once if it comes again. Multiply one ratio for each step from a text to the next."
 
 
 @exercise("the ratios of the steps multiply to p(end) / p(start), and you never needed Z.")
@@ -130,11 +125,9 @@ class ratio_along_path:
     mistakes = {
         ("total = 1.0 => total = 0.0", "total *= => total +="): "You add the ratios. Ratios multiply: twice as "
         "probable, then three times as probable, makes six times as probable.",
-        "zip(path, path[1:]) => dict(zip(path, path[1:])).items()": "You count a step once if its text comes again. "
-        f"{NEXT}",
-        "zip(path, path[1:]) => {*zip(path, path[1:])}": f"You count a step once if it comes again. {NEXT}",
-        "return total => return total ** (1 / max(1, len(path) - 1))": "You take the mean of the steps. The ratios of "
-        "the steps simply multiply.",
+        "zip(path, path[1:]) => dict(zip(path, path[1:])).items()": AGAIN,
+        "zip(path, path[1:]) => {*zip(path, path[1:])}": AGAIN,
+        "return total => return total ** (1 / max(1, len(path) - 1))": "You take the mean of the steps. Multiply them.",
     }  # fmt: skip
 
     def picture(function):
@@ -173,9 +166,6 @@ class conditional:
 # 02 ----------------------------------------------------------------------------------------------------------------
 
 
-PLACES = "Their positions matter too: 'stop' and 'post' differ in all 4 positions."
-
-
 def _edit_distance(a, b):
     row = list(range(len(b) + 1))
     for i, c in enumerate(a, 1):
@@ -183,6 +173,10 @@ def _edit_distance(a, b):
         for j, d in enumerate(b, 1):
             before, row[j] = row[j], min(before + (c != d), row[j] + 1, row[j - 1] + 1)
     return row[-1]
+
+
+COUNT = "sum(c != d for c, d in zip(a, b))"
+PLACES = "You compare which characters occur. Their positions matter too: 'stop' and 'post' differ in all 4 positions."
 
 
 @exercise("it compares the texts position by position.")
@@ -203,23 +197,23 @@ class hamming:
             yield "".join("abc "[c] for c in a), "".join("abc "[c] for c in b)
 
     mistakes = {
-        "sum(c != d for c, d in zip(a, b)) => a != b": "You return whether the texts differ. The Hamming distance is "
-        "the number of positions where they differ.",
-        "sum(c != d for c, d in zip(a, b)) => len(set(a) ^ set(b))": f"You compare which characters occur. {PLACES}",
-        "sum(c != d for c, d in zip(a, b)) => len(set(a) - set(b))": f"You compare which characters occur. {PLACES}",
-        "zip(a, b) => zip(sorted(a), sorted(b))": f"You sort the characters first. {PLACES}",
-        "sum(c != d for c, d in zip(a, b)) => next((i for i, c in enumerate(a) if c != b[i]), len(a))":
-        "You return the position of the first difference. Keep going to the end, and count all differences.",
+        f"{COUNT} => a != b": "You return whether the texts differ. Count the positions where they differ.",
+        f"{COUNT} => len(set(a) ^ set(b))": PLACES,
+        f"{COUNT} => len(set(a) - set(b))": PLACES,
+        "zip(a, b) => zip(sorted(a), sorted(b))": PLACES,
+        f"{COUNT} => next((i for i, c in enumerate(a) if c != b[i]), len(a))": "You return the position of the first "
+        "difference. Count all differences.",
         "c != d => c != d and c + d == (c + d).strip()": "You skip spaces. A space is a character like any other.",
-        "c != d => abs(ord(c) - ord(d))": "You add up how far apart the characters are. Count the positions where "
-        "they differ, each as 1.",
-        _edit_distance: "This is the edit distance, which can shift letters. The Hamming distance compares each "
-        "position with the same one.",
+        "c != d => abs(ord(c) - ord(d))": "You add up how far apart the characters are. Count each difference as 1.",
+        _edit_distance: "This is the edit distance, which can shift letters. Compare each position with the same one.",
     }  # fmt: skip
 
     def picture(function):
         words = ["stop", "step", "shop", "ship", "spot", "them", "post"]
         return bars(words, [int(function("stop", word)) for word in words], "Your distance of each word from stop")
+
+
+SAME = "All your rows are the same tensor, changed again and again. Store a copy of each text: y.clone()."
 
 
 @exercise("you found all L (N - 1) texts that differ in one position, each exactly once.")
@@ -255,14 +249,10 @@ class neighbors:
         return torch.stack(sorted(y, key=first_change)) if len(y) else y
 
     mistakes = {
-        "found = [] => found = [x]": "Your list contains x itself, which is at distance 0. A neighbor replaces one "
-        "character with a different one.",
-        "y = x.clone() => y = (found or [x])[-1].clone()": "Your changes accumulate: some of your texts differ from x "
-        "in more than one position. Start each one from a fresh copy of x.",
-        "result[-1:] + 0 * result": "All your rows are the same tensor, changed again and again. Store a copy of each "
-        "text: y.clone().",
-        "y = x.clone() => y = found[-1] if found else x.clone()": "All your rows are the same tensor, changed again "
-        "and again. Start each neighbor from a fresh copy: y = x.clone().",
+        "found = [] => found = [x]": "Your list contains x itself, which is at distance 0.",
+        "y = x.clone() => y = (found or [x])[-1].clone()": "Your changes pile up. Change a fresh copy of x each time.",
+        "result[-1:] + 0 * result": SAME,
+        "y = x.clone() => y = found[-1] if found else x.clone()": SAME,
         "torch.cartesian_prod(*[torch.arange(N)] * len(x)).view(-1, len(x))": "These are all N to the power of L "
         "texts. Neighbors differ from x in exactly one position.",
     }  # fmt: skip
@@ -302,11 +292,11 @@ class best_jump:
 
     mistakes = {
         "log_score.scatter(-1, x[:, None], -torch.inf) => torch.where(log_score == 0, -torch.inf, log_score)":
-        "You skip every entry that is 0. A neighbor as probable as x has log-score 0 too, so skip entry (i, x[i]) in "
-        "each row, whatever its value.",
+        "You skip every entry that is 0. A neighbor as probable as x has log-score 0 too: skip entry (i, x[i]) only.",
         "result[::-1]": "You swapped position and character: return (i, y).",
-        "others.argmax() => others.where(others.isfinite(), 0).abs().argmax()": "You look for the largest number "
-        "without its sign. A log-score below 0 makes the text less probable.",
+        ("-torch.inf => torch.inf", "argmax => argmin"): "This is the worst jump. Return the best one.",
+        "others.argmax() => others.where(others.isfinite(), 0).abs().argmax()": "You ignore the signs. A log-score "
+        "below 0 makes the text less probable.",
     }  # fmt: skip
 
     def picture(function):
@@ -321,6 +311,9 @@ class best_jump:
         return show.animation(
             Trajectory(torch.stack(states), torch.linspace(1, 0, 4), never, 3, alphabet=words.alphabet)
         )
+
+
+LEFT = "hamming._reference(path[-1], goal)"
 
 
 @exercise(
@@ -396,12 +389,11 @@ class shortest_ladder:
     mistakes = {
         "pop(0) => pop()": "This is a ladder, but not always a shortest one. Visit all words one step away, then all "
         "words two steps away: extend the ladder that you found first.",
-        ("queue.pop(0) => min(queue, key=lambda path: hamming._reference(path[-1], goal)); queue.clear()", "word not in seen => word not in path"):
-        "You always move to the word closest to the goal. That word may be a dead end or lead the long way around: "
-        "keep all ladders in a queue, not just one.",
-        "queue.pop(0) => queue.pop(min(range(len(queue)), key=lambda k: hamming._reference(queue[k][-1], goal)))":
-        "You extend the ladder that is closest to the goal first, and that may be a longer one. Extend the one that "
-        "you found first.",
+        (f"queue.pop(0) => min(queue, key=lambda path: {LEFT}); queue.clear()", "not in seen => not in path"):
+        "You always move to the word closest to the goal, which may lead the long way around. Keep all ladders in a "
+        "queue, not just one.",
+        f"queue.pop(0) => queue.pop(min(range(len(queue)), key=lambda k: {LEFT.replace('path', 'queue[k]')}))":
+        "You extend the ladder that is closest to the goal first. Extend the one that you found first.",
     }  # fmt: skip
 
     def picture(function):
