@@ -38,9 +38,8 @@ class blocks:
         refuse(not pair, f"A pair (alphabet, blocks) was expected, but you returned {describe(result)}.")
         alphabet, ids = result
         refuse(isinstance(alphabet, list | tuple), "Return the alphabet as a text: ''.join(...) makes one of a list.")
-        refuse(
-            isinstance(ids, Tensor) and ids.is_floating_point(), "Ids are integers, because they are used as indices."
-        )
+        decimals = isinstance(ids, Tensor) and ids.is_floating_point()
+        refuse(decimals, "Ids are integers, because they are used as indices.")
         return [alphabet, ids]
 
     mistakes = {
@@ -114,36 +113,23 @@ class Network:
         refuse(more, "You predict one state too many. The clean text has no masks: the head has num_tokens outputs.")
         refuse(found != shape, f"forward should return log s of shape (B, L, N), here {shape}; yours is {found}.")
         total = log_s.detach().double().logsumexp(-1)
-        off = total + torch.expm1(sigma).log()[:, None]
-        refuse(
-            off.abs().max() > 1e-3,
-            "The scores at a position should add up to 1 / (e^sigma - 1): end forward with "
-            "return log_score(logits, sigma).",
-        )
+        off = (total + torch.expm1(sigma).log()[:, None]).abs().max() > 1e-3
+        refuse(off, "The scores at a position should add up to 1 / (e^sigma - 1): return log_score(logits, sigma).")
 
         def changed(y: Tensor, at: tuple) -> bool:
             return bool((_ask(network, y, sigma)[at] - log_s[at]).abs().max() > 1e-6)
 
-        refuse(
-            changed(x, (slice(None),)),
-            "Two calls with the same text gave different scores. Is there dropout? "
-            "TransformerEncoderLayer has 0.1 unless you pass dropout=0.0.",
-        )
+        again = "Two calls with the same text gave different scores. Is there dropout? Pass dropout=0.0."
+        refuse(changed(x, (slice(None),)), again)
         other, first, last = x.clone(), x.clone(), x.clone()
         other[1:], first[0, 0], last[0, -1] = 0, 0, 0
-        refuse(
-            changed(other, (0,)),
-            "A text's scores depend on the other texts of the batch. Attention should mix the "
-            "positions of a text: pass batch_first=True.",
-        )
+        mixed = "A text's scores depend on the other texts of the batch. Mix positions only: pass batch_first=True."
+        refuse(changed(other, (0,)), mixed)
         right, left = changed(last, (0, 0)), changed(first, (0, -1))
         refuse(not right and not left, "Each position sees only itself. Something must mix the positions: attention.")
         refuse(not right or not left, "A position sees only one side. In diffusion it sees both: use no causal mask.")
-        refuse(
-            torch.allclose(log_s[0, 0], log_s[0, 1], atol=1e-6),
-            "The network cannot tell positions apart: in a text "
-            "of masks all get the same score. Add an embedding of the position.",
-        )
+        alike = torch.allclose(log_s[0, 0], log_s[0, 1], atol=1e-6)
+        refuse(alike, "In a text of masks all positions get the same score. Add an embedding of the position.")
         same = torch.allclose(_ask(network, noise, sigma), _ask(network, noise - 1, sigma), atol=1e-6)
         refuse(same, "The mask looks like the last character. It is a state of its own: embed num_tokens + 1 states.")
         log_s.sum().backward()
@@ -200,13 +186,7 @@ class score_entropy_loss:
             x = x0.masked_fill(torch.rand(B, L, generator=rng) < 0.6, N)
             x[0, 0] = N
             yield 2 * torch.randn(B, L, N, generator=rng), x, x0, t, N
-            yield (
-                log_score._reference(torch.randn(B, L, N, generator=rng), total_noise(t)),
-                x,
-                x0,
-                t,
-                N,
-            )
+            yield log_score._reference(torch.randn(B, L, N, generator=rng), total_noise(t)), x, x0, t, N
 
     mistakes = {
         ".mean() => .sum() / (x == mask).sum()": "You divide by the number of masks. Take the mean over all "
@@ -282,23 +262,16 @@ class train:
     def cases(rng):
         for L, N, steps in [(6, 3, 200), (10, 2, 150)]:
             p = (1.5 * torch.randn(L, N, generator=rng)).softmax(-1)
-            yield (
-                _Table(L, N),
-                p.multinomial(300, replacement=True, generator=rng).T,
-                N,
-                steps,
-                torch.Generator().manual_seed(L),
-            )
+            texts = p.multinomial(300, replacement=True, generator=rng).T
+            yield _Table(L, N), texts, N, steps, torch.Generator().manual_seed(L)
 
     def measure(result, network, texts, mask, steps, generator):
         usable = hasattr(result, "__iter__") and not isinstance(result, Tensor | str)
         refuse(not usable, f"After each step, yield loss.item(). But your function returned {describe(result)}.")
         losses = list(itertools.islice(result, steps + 1))
         refuse(not network.asked, "Your function never asks the network.")
-        refuse(
-            any(isinstance(loss, Tensor) for loss in losses),
-            "Yield a number, loss.item(). A tensor keeps the whole computation of its step in memory.",
-        )
+        tensors = any(isinstance(loss, Tensor) for loss in losses)
+        refuse(tensors, "Yield a number, loss.item(). A tensor keeps the whole computation of its step in memory.")
         counted = f"{'more than ' * (len(losses) > steps)}{min(len(losses), steps)}"
         refuse(len(losses) != steps, f"With steps = {steps}, yield {steps} losses. You yield {counted}.")
         x, sigma = (torch.cat(parts) for parts in zip(*network.asked))
@@ -307,10 +280,7 @@ class train:
         seen = ((x[:, None] == texts) | (x[:, None] == mask)).all(-1)  # (B, T): which texts each x may come from
         refuse(not seen.any(1).all(), "The network sees texts that are not in `texts`. Draw rows: texts[numbers].")
         z = (hit - p).sum() / (p * (1 - p)).clamp(min=1e-9).sum().sqrt()
-        refuse(
-            z.abs() > 6,
-            "The sigma that you give the network is not the noise of x. Use sigma = total_noise(t) for both.",
-        )
+        refuse(z.abs() > 6, "The network's sigma is not the noise of x. Use sigma = total_noise(t) for both.")
         refuse(p[:, 0].std() < 0.1, "All texts have the same time. Draw t at random for each text, in (0, 1].")
         one_time = all(len(s.unique()) == 1 for _, s in network.asked)
         refuse(one_time, "All texts of a batch have the same time. Draw a time for each text, shape (B,).")
@@ -348,13 +318,14 @@ class _Exact(sampling._Score):
         self.last, self.redrawn = self.noise, False
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        if torch.equal(x, self.noise) and len(x) == len(self.noise):
+        if torch.equal(x, self.noise):
             self.last, self.redrawn = x, False
-        log_s = super().__call__(x, sigma.double())[..., : self.N]
-        self.redrawn |= x.shape == self.last.shape and bool(((self.last != self.N) & (x != self.last)).any())
+        N, sigma = len(self.p), sigma.double()
+        log_s = super().__call__(x, sigma)[..., :N]
+        self.redrawn |= x.shape == self.last.shape and bool(((self.last != N) & (x != self.last)).any())
         self.last = x.clone()
-        even = (-torch.log(torch.expm1(sigma.double()) * self.N))[:, None, None]
-        return torch.where((x == self.N)[..., None], log_s, even) + torch.tensor(self.factor).log()
+        even = (-torch.log(torch.expm1(sigma) * N))[:, None, None]
+        return torch.where((x == N)[..., None], log_s, even) + torch.tensor(self.factor).log()
 
 
 STEP = "torch.expm1(sigma - less)"
@@ -394,35 +365,24 @@ class sample:
             refuse(x.shape != (count, length) or x.is_floating_point(), wanted)
             refuse(((x < 0) | (x > mask)).any(), f"States are the numbers 0 to {mask}.")
         asked = len(score.levels)
-        refuse(
-            asked != steps,
-            f"With steps = {steps}, ask the score in each step, at the noise that the text has before "
-            f"it: {steps} levels of noise. You asked it at {asked}.",
-        )
+        wanted = f"With steps = {steps}, ask the score in each step, at the noise before it: {steps} levels of noise."
+        refuse(asked != steps, f"{wanted} You asked it at {asked}.")
         right = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))[:-1].tolist()
         levels = sorted(score.levels, reverse=True)
-        refuse(
-            any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right)),
-            "You ask the score at the noise levels "
-            f"{', '.join(f'{s:.3g}' for s in levels[:4])}. With steps = {steps} they are total_noise(t) at evenly "
-            f"spaced times t from 1 down: {', '.join(f'{s:.3g}' for s in right[:4])}.",
-        )
-        refuse(
-            score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any(),
-            "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).",
-        )
-        refuse(
-            any((x == mask).any() for x in calls),
-            "Masks are left at the end. In the last step, to noise 0, staying "
-            "a mask has probability 0, even if the score is not exact.",
-        )
+        off = any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right))
+        yours, wanted = (", ".join(f"{s:.3g}" for s in side[:4]) for side in (levels, right))
+        refuse(off, f"You ask at the noise levels {yours}. Use total_noise(t) at even times t from 1 down: {wanted}.")
+        redrawn = score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any()
+        refuse(redrawn, "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).")
+        left = any((x == mask).any() for x in calls)
+        refuse(left, "Masks are left at the end. In the last step, to noise 0, staying a mask has probability 0.")
         numbers = torch.stack(calls) @ (mask + 1) ** torch.arange(length - 1, -1, -1)
         p = torch.bincount(numbers.flatten(), minlength=(mask + 1) ** length) / numbers.numel()
         return p.view((mask + 1,) * length)
 
     def exact(score, count, length, mask, steps, generator):
         """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
-        p = score.p.view((score.N,) * length)
+        p = score.p
         if length == 2:
             p = (1 - 1 / steps) * p + p.sum(1, keepdim=True) * p.sum(0) / steps
         return nn.functional.pad(p, (0, 1) * length)
@@ -482,31 +442,24 @@ class main:
         refuse("".join(alphabet) != "ab", f"Return the alphabet first, here 'ab'; yours is {describe(alphabet)}.")
         refuse(not isinstance(network, nn.Module), f"The second result should be the network, not {describe(network)}.")
         readable = isinstance(written, list) and len(written) > 0 and all(isinstance(w, str) for w in written)
-        refuse(
-            not readable,
-            f"The third result should be a list of texts, but it is {describe(written)}. Turn ids into "
-            "characters: ''.join(alphabet[i] for i in row).",
-        )
+        texts = "The third result should be a list of texts: ''.join(alphabet[i] for i in row) makes one of ids."
+        refuse(not readable, texts)
         length = len(written[0])
         x = torch.tensor([[2], [0], [1]]).repeat(1, length)  # masks; all a but for a mask; all b but for a mask
         x[:, -1] = 2
         with torch.no_grad():
             p = network(x, torch.ones(3)).softmax(-1)[..., 0].double()  # of an a
         if every == 64:
-            refuse(
-                (p[1, -1] - p[2, -1]).abs() < 0.3,
-                "The network has hardly learned anything. train(...) runs only "
-                "while you loop over it: for loss in train(...).",
-            )
+            flat, looped = (p[1, -1] - p[2, -1]).abs() < 0.3, "for loss in train(...)"
+            refuse(flat, f"The network has hardly learned anything. train only runs while you loop over it: {looped}.")
             return p[1:, -1]
         p = p[0, :4]
         elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
         refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
+        shown = sum(w[::2].count("a") for w in written) >= 0.9 * length / 2 * len(written)
         refuse(
-            sum(w[::2].count("a") for w in written) < 0.9 * length / 2 * len(written),
-            "The network has learned, "
-            "but your texts do not show it. Give sample the trained network, and read ids by their place in the "
-            "alphabet.",
+            not shown,
+            "Your texts do not show what was learned. Give sample the trained network.",
         )
         return p
 

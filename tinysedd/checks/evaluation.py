@@ -127,10 +127,8 @@ class _Causal:
         self.scale = torch.tensor(1.0, requires_grad=True)
 
     def __call__(self, x: Tensor) -> Tensor:
-        refuse(
-            x.ndim != 2 or x.is_floating_point() or not ((x >= 0) & (x <= self.N)).all(),
-            f"predict(x) takes ids (B, L) from 0 to {self.N}; it was given {describe(x)}",
-        )
+        ids = x.ndim == 2 and not x.is_floating_point() and ((x >= 0) & (x <= self.N)).all()
+        refuse(not ids, f"predict(x) takes ids (B, L) from 0 to {self.N}; it was given {describe(x)}")
         before = self.earlier[x].cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None] ** 0.5
         return (self.scale * (self.last[x] + before)).log_softmax(-1)
 

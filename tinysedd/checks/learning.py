@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tinysedd import show
 from tinysedd.checks.compare import difference
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise, refuse, tensor
-from tinysedd.checks.noise import AGAIN, EACH, SHARED
+from tinysedd.checks.noise import AGAIN, EACH, PASS, SHARED
 from tinysedd.checks.pictures import bars
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform
@@ -398,10 +398,8 @@ class moving_average:
             yield *([torch.randn(s, generator=rng) for s in shapes] for _ in range(2)), decay
 
     def measure(result, average, weights, decay):
-        refuse(
-            not isinstance(result, list | tuple) or len(result) != len(average),
-            f"Return a list with one tensor for each weight. You returned {describe(result)}.",
-        )
+        fits = isinstance(result, list | tuple) and len(result) == len(average)
+        refuse(not fits, f"Return a list with one tensor for each weight. You returned {describe(result)}.")
         return list(result)
 
     mistakes = {
@@ -465,10 +463,7 @@ class initialize:
         odd = any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn)
         refuse(odd, "Some matrices are neither 0 nor drawn from a normal distribution with mean 0.")
         late = ((sizes - 1).abs() < 0.08).all()
-        refuse(
-            late,
-            "No matrix is 0 at the end. The loop over all Linear layers comes after the zeros and overwrites them.",
-        )
+        refuse(late, "No matrix is 0 at the end. The loop over all Linear layers overwrites the zeros.")
         for name, size in zip(parts, sizes.tolist()):
             zero = name.split()[0] in ("head", "out", "down")
             wanted = "be exactly 0" if zero else "be random, with standard deviation 1 / √inputs"
@@ -588,32 +583,20 @@ class noised:
     def measure(result, x0, mask, generator):
         calls, (B, L) = [], x0.shape
         for pair in result:
-            refuse(
-                not isinstance(pair, list | tuple) or len(pair) != 2,
-                f"A pair (x, t) was expected, but you returned {describe(pair)}.",
-            )
+            two = isinstance(pair, list | tuple) and len(pair) == 2
+            refuse(not two, f"A pair (x, t) was expected, but you returned {describe(pair)}.")
             x, t = map(tensor, pair)
-            refuse(
-                x.shape != (B, L) or x.dtype != torch.int64,
-                f"x should be ids (torch.int64) of shape {(B, L)}, but you returned {describe(pair[0])}.",
-            )
-            refuse(
-                t.shape == (B, L),
-                f"There is still a time for each character: your t has shape {(B, L)}. A text has one time, shared by "
-                "all its characters: t has shape (B, 1).",
-            )
-            refuse(
-                t.shape != (B, 1),
-                f"t should have shape (B, 1), so that it fits beside x (B, L); yours is {tuple(t.shape)}.",
-            )
+            unfit = x.shape != (B, L) or x.dtype != torch.int64
+            refuse(unfit, f"x should be ids (torch.int64) of shape {(B, L)}; you returned {describe(pair[0])}.")
+            per_character = "There is still a time for each character: a text has one time, so t has shape (B, 1)."
+            refuse(t.shape == (B, L), per_character)
+            refuse(t.shape != (B, 1), f"t should have shape (B, 1), to fit beside x (B, L); yours is {(*t.shape,)}.")
             refuse(len(t.unique()) == 1, "All texts of the batch have the same time. Draw a time for each text.")
             refuse(((x != x0) & (x != mask)).any(), "Some characters of x are neither a mask nor the character of x0.")
             calls.append((x == mask, t.double()))
         hit, t = map(torch.cat, zip(*calls))
-        refuse(
-            abs(t.mean() - 0.5) > 0.03,
-            f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.",
-        )
+        off = (t.mean() - 0.5).abs() > 0.03
+        refuse(off, f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
         count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
         early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
         found = [count, hit.double().mean(0), early, late]
@@ -650,19 +633,12 @@ class noised:
 
 def _check_coins(hit: Tensor, t: Tensor, B: int) -> None:
     """ValueError if the times or the coins of two calls (2 B, L) are not random or not independent."""
-    refuse(
-        torch.equal(t[:B], t[B:]),
-        "Two calls gave the same times. Draw them from the generator you get: `generator=generator`.",
-    )
-    refuse(
-        len(t.unique()) < B, "Many texts have the same time. Draw a time of its own for each text, evenly from (0, 1]."
-    )
+    refuse(torch.equal(t[:B], t[B:]), f"Two calls gave the same times. {PASS}")
+    refuse(len(t.unique()) < B, "Many texts have the same time. Draw a time for each text, evenly from (0, 1].")
     z = ((hit.double() - t) / (t * (1 - t)).sqrt()).where((t > 0.05) & (t < 0.95), 0.0)  # mean 0, variance 1
     for lag, problem in [(B, AGAIN), *((lag, SHARED) for lag in (1, 2, 3, B // 2, B - 1))]:
         products = z[lag:] * z[:-lag]
         refuse(products.sum().abs() > 7 * products.square().sum().sqrt(), problem)
     products = z[:, 1:] * z[:, :-1]
-    refuse(
-        products.sum().abs() > 7 * products.square().sum().sqrt(),
-        f"Whether a character is masked depends on the character before it. {EACH}",
-    )
+    far = products.sum().abs() > 7 * products.square().sum().sqrt()
+    refuse(far, f"Whether a character is masked depends on the character before it. {EACH}")

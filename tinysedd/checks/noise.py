@@ -132,16 +132,15 @@ COUNTED = (
     "The number of hits hardly varies: you hit a fixed number of characters in each text or at each position. Hit each "
     "character independently, with probability 1 - e^-sigma, so that the number varies by chance."
 )
-AGAIN = "Two calls with the same generator hit the same characters. Pass `generator=generator` to every random call."
+PASS = "Pass `generator=generator` to every random call, and do not seed one of your own."
+AGAIN = f"Two calls with the same generator hit the same characters. {PASS}"
 ONE_CHARACTER = (
     "All hit characters of a text become the same one. Draw a new character for each position, (B, L) in all."
 )
 SAME_CHARACTERS = (
     "The new characters are the same in several texts. Draw a new one for each position of each text, (B, L) in all."
 )
-CHARACTERS_AGAIN = (
-    "Two calls with the same generator drew the same new characters. Pass `generator=generator` to every random call."
-)
+CHARACTERS_AGAIN = f"Two calls with the same generator drew the same new characters. {PASS}"
 
 
 def _texts(characters: int, sigma: list[float]) -> tuple[Tensor, Tensor]:
@@ -292,8 +291,8 @@ class perturb_uniform:
     mistakes = HITS | {
         f"{NEW} => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N": "Your hits always change the "
         "character. A hit draws from all N characters, so it may draw the old one again.",
-        f"{NEW} => x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]": "You draw the new characters from "
-        "the texts themselves. Draw from all N characters: torch.randint(N, ...).",
+        f"{NEW} => x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]": "You draw the new characters "
+        "from the texts themselves. Draw from all N characters: torch.randint(N, ...).",
         "randint(N, => randint(1, N,": "You never draw character 0. torch.randint(N, ...) gives 0 to N - 1.",
         f"{CHANCE} => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You count twice that a hit may draw the old "
         "character. Hit with probability 1 - e^-sigma, then draw from all N.",

@@ -11,12 +11,13 @@ from torch import Tensor
 from tinysedd import show
 from tinysedd.checks import scores
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise, refuse, tensor
+from tinysedd.checks.noise import PASS
 from tinysedd.checks.pictures import animals, bars
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform, sample_categorical
 from tinysedd.sampling import Trajectory, on_a_grid
 from tinysedd.sampling import first_hitting as sample_film
-from tinysedd.worlds import Words
+from tinysedd.worlds import Oracle, Words
 
 
 def _ratios(p: Tensor, process: Process, sigma: float, x: Tensor) -> Tensor:
@@ -26,70 +27,58 @@ def _ratios(p: Tensor, process: Process, sigma: float, x: Tensor) -> Tensor:
     return scores.concrete_score._reference(p, x)
 
 
-class _Exact:
-    """A world given as a table p (N,)*L: texts (T, L) are all its texts, letters (T, L N) the same in one-hot form."""
+class _World:
+    """A world given as a table p (N,)*L of all its texts (T, L), for an `Oracle`."""
 
     def __init__(self, p: Tensor):
-        self.N, self.L, self.p = p.shape[0], p.ndim, p.flatten()
-        self.texts = torch.cartesian_prod(*[torch.arange(self.N)] * self.L).view(-1, self.L)
-        self.letters = torch.nn.functional.one_hot(self.texts, self.N).double().flatten(1)
+        self.p, self.length, self.alphabet = p, p.ndim, range(p.shape[0])
+        self.texts = torch.cartesian_prod(*[torch.arange(p.shape[0])] * p.ndim).view(-1, p.ndim)
+
+    def marginals(self, likelihood: Tensor) -> Tensor:
+        fits = self.p.flatten() * math.prod(likelihood[:, i, self.texts[:, i]] for i in range(self.length))
+        return (fits @ torch.nn.functional.one_hot(self.texts).double().flatten(1)).view_as(likelihood)
 
 
-class _Denoiser(_Exact):
+class _Denoiser:
     """p(x0_i = y | the visible characters) (L, N) for a text x (L,) with masks; where a character shows, p_visible."""
 
     __name__ = "denoiser"
 
     def __init__(self, p: Tensor, p_visible: float = 1.0):
-        super().__init__(p)
-        self.p_visible = p_visible
+        self.p, self.p_visible, self._oracle = p.flatten(), p_visible, Oracle(_World(p), Absorbing(len(p)))
         self._known: dict[tuple[int, ...], Tensor] = {}  # an exercise asks for the same few texts again and again
 
     def __call__(self, x) -> Tensor:
-        x = torch.as_tensor(x)
-        refuse(
-            x.shape != (self.L,),
-            f"denoiser(x) takes one text of shape ({self.L},); it was given shape {tuple(x.shape)}",
-        )
+        x, world = torch.as_tensor(x), self._oracle.world
+        refuse(x.shape != (world.length,), f"denoiser(x) takes one text of shape ({world.length},), not {(*x.shape,)}")
         key = tuple(x.tolist())
         if key not in self._known:
-            fits = self.p * ((x == self.N) | (x == self.texts)).all(-1)
-            joint, total = (fits @ self.letters).view(self.L, self.N), fits.sum()
-            p = joint / total if total > 0 else torch.full_like(joint, 1 / self.N)
-            self._known[key] = p.where((x == self.N)[:, None], self.p_visible * p)
+            p = self._oracle.log_posterior(x[None], torch.ones(1))[0].exp()
+            self._known[key] = p.where((x == len(world.alphabet))[:, None], self.p_visible * p)
         return self._known[key].clone()
 
 
-class _Score(_Exact):
+class _Score:
     """The exact score function (x (B, L), sigma (B,)) -> log_score (B, L, S) under a process."""
 
     __name__ = "score"
 
     def __init__(self, p: Tensor, process: Process):
-        super().__init__(p)
-        self.process = process
+        self.p, self.process, self.world = p, process, _World(p)
         self.noise, self.levels = torch.zeros(0), set()  # what a sampler starts with; the noise levels it asks about
-        self.states = torch.cartesian_prod(*[torch.arange(process.num_states)] * self.L).view(-1, self.L)
+        self.states = torch.cartesian_prod(*[torch.arange(process.num_states)] * p.ndim).view(-1, p.ndim)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        if x.ndim != 2 or sigma.shape != x.shape[:1]:
-            shapes = f"{tuple(x.shape)} and {tuple(sigma.shape)}"
-            raise ValueError(f"score(x, sigma) takes x (B, L) and sigma (B,); it was given shapes {shapes}")
+        unfit = x.ndim != 2 or sigma.shape != x.shape[:1]
+        refuse(unfit, f"score(x, sigma) takes x (B, L) and sigma (B,), not {(*x.shape,)} and {(*sigma.shape,)}")
         if torch.equal(x, self.noise):
             self.levels.clear()
         self.levels.add(float(sigma[0]))
         # Thousands of texts, but few different ones: compute the score of each state at each sigma once.
         levels, level = sigma.unique(return_inverse=True)
         states, levels = self.states.repeat(len(levels), 1), levels.repeat_interleave(len(self.states))
-        seen = self.process.log_likelihood(states, levels).exp()  # (K, L, N)
-        fits = self.p * math.prod(seen[:, i, self.texts[:, i]] for i in range(self.L))  # (K, T)
-        posterior = (fits @ self.letters).view(-1, self.L, self.N) / fits.sum(-1)[:, None, None]
-        log_score = self.process.log_score(posterior.log(), states, levels)  # (K, L, S)
-        number = (x * self.process.num_states ** torch.arange(self.L - 1, -1, -1)).sum(-1)  # of the state of each text
-        return log_score[level * len(self.states) + number]
-
-
-PASS = "Pass `generator=generator` to every random call, and do not seed one of your own."
+        number = (x * self.process.num_states ** torch.arange(x.shape[1] - 1, -1, -1)).sum(-1)  # of each text's state
+        return Oracle(self.world, self.process)(states, levels)[level * len(self.states) + number]
 
 
 # 06 ----------------------------------------------------------------------------------------------------------------
@@ -250,13 +239,13 @@ class mended_sampler:
             (Uniform(2, LogLinear(0.3)), agree, 24),
         ]:
             score = _Score(p, process)
-            x0 = score.texts[torch.multinomial(score.p, TEXTS, replacement=True, generator=rng)]
+            x0 = score.world.texts[torch.multinomial(score.p.flatten(), TEXTS, replacement=True, generator=rng)]
             score.noise = process.perturb(x0, process.schedule.total(torch.ones(TEXTS)), rng)
             yield score, process, score.noise, steps, torch.Generator().manual_seed(steps)
 
     def measure(result, score, process, x, steps, generator):
         """The fraction of each text, as a table (S,)*L; ValueError if two calls agree too often."""
-        calls, S, L = [tensor(texts) for texts in result], process.num_states, score.L
+        calls, S, L = [tensor(texts) for texts in result], process.num_states, score.p.ndim
         for texts in calls:
             shape = (
                 f"All texts were expected, in integers of shape {tuple(x.shape)}, but you returned {describe(texts)}."
@@ -271,14 +260,12 @@ class mended_sampler:
         p = torch.bincount(numbers.flatten(), minlength=S**L) / numbers.numel()
         by_chance = p.square().sum()
         again = (numbers[0] == numbers[1]).double().mean() - by_chance > 7 * (by_chance / TEXTS).sqrt()
-        refuse(
-            process.mask is not None and again, f"Two calls with the same generator drew the same characters. {PASS}"
-        )
+        again &= process.mask is not None
+        refuse(again, f"Two calls with the same generator drew the same characters. {PASS}")
         return p.view((S,) * L)
 
     def exact(score, process, x, steps, generator):
-        more = process.num_states - score.N
-        return torch.nn.functional.pad(score.p.view((score.N,) * score.L), (0, more) * score.L)
+        return torch.nn.functional.pad(score.p, (0, process.num_states - len(score.p)) * score.p.ndim)
 
     mistakes = {
         f"{LAST} => x": "Your sampler still stops early: the noise at the last time in `times` stays in the texts.",
@@ -330,9 +317,7 @@ class hitting_times:
         refuse(times.shape != (count, n), shape)
         refuse(((times < 0) | (times > 1)).any(), "All times should be between 0 and 1.")
         refuse(len(times.unique(dim=0)) < 0.9 * count and n > 1, SAME_RUNS)
-        refuse(
-            (times[:, 0] == 1).all(), "Your first time is 1, the start. Begin with the time when the first mask falls."
-        )
+        refuse((times[:, 0] == 1).all(), "Your first time is 1. Begin with the time when the first mask falls.")
         step = times.diff(dim=1)
         refuse(n > 1 and (step >= 0).all(), "Your times increase. Time runs backward here, from t = 1 down.")
         refuse((step > 0).any(), RISES)

@@ -90,10 +90,8 @@ class _Ratio:
         self.p = p
 
     def __call__(self, y, x) -> float:
-        refuse(
-            sum(a != b for a, b in zip(x, y)) != 1,
-            f"ratio(y, x) was called with y = {tuple(y)} and x = {tuple(x)}, which are not neighbors",
-        )
+        apart = sum(a != b for a, b in zip(x, y))
+        refuse(apart != 1, f"ratio(y, x) takes neighbors, not y = {tuple(y)} and x = {tuple(x)}")
         return float(self.p[tuple(y)] / self.p[tuple(x)])
 
 
@@ -282,10 +280,7 @@ class best_jump:
 
     def measure(result, log_score, x):
         """The position and the character as integers, from a pair of numbers in any form."""
-        refuse(
-            result is None,
-            "You returned None. Even when every jump makes the text less probable, one of them is the best.",
-        )
+        refuse(result is None, "You returned None. One jump is the best, even if all make the text less probable.")
         pair = tensor(result)
         refuse(pair.shape != (2,), f"A pair (position, character) was expected, but you returned {describe(result)}.")
         return pair
@@ -360,29 +355,15 @@ class shortest_ladder:
         refuse(result is None and best, f"You returned None, but there is a ladder: {' → '.join(best)}.")
         if result is None:
             return None
-        refuse(
-            not isinstance(result, list | tuple) or not all(isinstance(word, str) for word in result),
-            f"A list of words or None was expected, but you returned {describe(result)}.",
-        )
-        refuse(
-            not result and start == goal,
-            f"You returned an empty list. The ladder from {start!r} to itself is [{start!r}].",
-        )
+        words_only = isinstance(result, list | tuple) and all(isinstance(word, str) for word in result)
+        refuse(not words_only, f"A list of words or None was expected, but you returned {describe(result)}.")
+        refuse(not result and start == goal, f"The ladder from {start!r} to itself is [{start!r}], not an empty list.")
         refuse(not result, "You returned an empty list. When there is no ladder, return None.")
-        refuse(
-            (result[0], result[-1]) == (goal, start) != (start, goal),
-            f"Your ladder goes from the goal to the start: reverse it, so that it begins with {start!r}.",
-        )
-        refuse(
-            result[0] != start or result[-1] != goal,
-            f"The ladder should go from {start!r} to {goal!r}, both included; yours goes from {result[0]!r} to "
-            f"{result[-1]!r}.",
-        )
+        ends = f"The ladder should go from {start!r} to {goal!r}, both included; yours goes"
+        refuse((result[0], result[-1]) != (start, goal), f"{ends} from {result[0]!r} to {result[-1]!r}.")
         for x, y in zip(result, result[1:]):
-            refuse(
-                len(x) != len(y) or hamming._reference(x, y) != 1,
-                f"{x!r} → {y!r} is not a step: exactly one letter must change.",
-            )
+            far = len(x) != len(y) or hamming._reference(x, y) != 1
+            refuse(far, f"{x!r} → {y!r} is not a step: exactly one letter must change.")
             refuse(y not in words, f"{y!r} is not one of the words.")
         return len(result)
 
