@@ -1,8 +1,12 @@
 """Exercises of "Build it yourself": the parts of minimal.py, one by one, and then the whole program."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import itertools
 import linecache
 import traceback
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +25,19 @@ from tinysedd.worlds import Words
 
 @exercise("the network will read numbers, and you can read what it writes.")
 class blocks:
-    def reference(text, length, every):
+    def reference(text: Any, length, every):
         alphabet = "".join(sorted(set(text)))
         ids = torch.tensor([alphabet.index(c) for c in text])
         return alphabet, ids.unfold(0, length, every)
 
-    def cases(rng):
+    def cases(rng: Any):
         yield "ba", 1, 1
         yield "abracadabra", 4, 4  # the last three characters fill no block
         yield "a cat sat.", 3, 1
         yield "Été, ça va?\n", 4, 2
         yield "the fox met the owl. ", 7, 7
 
-    def measure(result, text, length, every):
+    def measure(result: Any, text, length, every):
         pair = isinstance(result, list | tuple) and len(result) == 2
         refuse(not pair, f"A pair (alphabet, blocks) was expected, but you returned {describe(result)}.")
         alphabet, ids = result
@@ -60,10 +64,10 @@ add_noise = noise.perturb_absorbing.renamed("add_noise")
 
 @exercise("from any outputs of a network you get a score: positive ratios with the right sum.", gradient="logits")
 class log_score:
-    def reference(logits, sigma):
+    def reference(logits: Any, sigma):
         return logits.log_softmax(-1) - torch.log(torch.expm1(sigma))[:, None, None]
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N, sigma in learning.SIZES:
             logits = 2 * torch.randn(B, L, N, generator=rng)
             yield logits, sigma * torch.linspace(1, 2, B)
@@ -75,7 +79,7 @@ class log_score:
         "torch.log(torch.expm1(sigma)) => sigma": "You divide by e^sigma. Divide by e^sigma - 1.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         words, sigma, x = Words(), torch.tensor([0.1], dtype=torch.float64), torch.tensor([[2, 26, 19]])  # c, mask, t
         log_p = words.score(Absorbing(26)).log_posterior(x, sigma).double()
         log_s = function(log_p, sigma).where((x == 26)[..., None], log_p)[0]
@@ -88,16 +92,16 @@ class log_score:
 
 @exercise("it sees the whole text, both sides of each gap, and answers with a score.", seconds=30)
 class Network:
-    def reference(num_tokens, length):
+    def reference(num_tokens: Any, length):
         network = minimal.Network(num_tokens)
         network.place = nn.Embedding(length, minimal.WIDTH)
         return network
 
-    def cases(rng):
+    def cases(rng: Any):
         yield 5, 6
         yield 3, 8
 
-    def measure(network, num_tokens, length):
+    def measure(network: Any, num_tokens, length):
         """The logarithm of the sum of the scores at each position, or ValueError with what the network cannot do."""
         refuse(not isinstance(network, nn.Module), "Network should be a class: class Network(nn.Module).")
         rng = torch.Generator().manual_seed(length)
@@ -138,7 +142,7 @@ class Network:
         refuse(not any(weight.requires_grad for weight in network.parameters()), "The network has no weights to train.")
         return total
 
-    def picture(function):
+    def picture(function: Any):
         import matplotlib.pyplot as plt
 
         network, x = function(5, 12), torch.full((13, 12), 5)
@@ -171,7 +175,7 @@ def _ask(network: nn.Module, x: Tensor, sigma: Tensor) -> Tensor:
 
 @exercise("this loss needs no true ratio, and it is 0 where the guess is right.", gradient="log_s")
 class score_entropy_loss:
-    def reference(log_s, x, x0, t, mask):
+    def reference(log_s: Any, x, x0, t, mask):
         sigma = total_noise(t)
         r = 1 / torch.expm1(sigma)[:, None]
         guess = log_s.gather(-1, x0[..., None]).squeeze(-1)
@@ -179,7 +183,7 @@ class score_entropy_loss:
         weight = (1 - EPS) * torch.expm1(sigma)
         return (weight[:, None] * torch.where(x == mask, entropy, 0.0)).mean()
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N in [(1, 1, 2), (1, 3, 3), (2, 3, 4), (3, 2, 5), (4, 6, 3)]:
             x0 = torch.randint(N, (B, L), generator=rng)
             t = torch.rand(B, generator=rng) * 0.8 + 0.1
@@ -198,7 +202,7 @@ class score_entropy_loss:
         "x0, so only log s at x0 counts: gather it.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         def loss(log_s, x, x0, sigma):
             t = torch.full((len(x),), 0.6, dtype=torch.float64)
             return function(log_s[..., :26], x, x0, t, 26)
@@ -245,7 +249,7 @@ class _Table(nn.Module):
     seconds=60,
 )
 class train:
-    def reference(network, texts, mask, steps, generator):
+    def reference(network: Any, texts, mask, steps, generator):
         optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
         for step in range(steps):
             x0 = texts[torch.randint(len(texts), (BATCH,), generator=generator)]
@@ -259,13 +263,13 @@ class train:
             optimizer.step()
             yield loss.item()
 
-    def cases(rng):
+    def cases(rng: Any):
         for L, N, steps in [(6, 3, 200), (10, 2, 150)]:
             p = (1.5 * torch.randn(L, N, generator=rng)).softmax(-1)
             texts = p.multinomial(300, replacement=True, generator=rng).T
             yield _Table(L, N), texts, N, steps, torch.Generator().manual_seed(L)
 
-    def measure(result, network, texts, mask, steps, generator):
+    def measure(result: Any, network, texts, mask, steps, generator):
         usable = hasattr(result, "__iter__") and not isinstance(result, Tensor | str)
         refuse(not usable, f"After each step, yield loss.item(). But your function returned {describe(result)}.")
         losses = list(itertools.islice(result, steps + 1))
@@ -295,10 +299,10 @@ class train:
         refuse(cost > -truth.mean(0).log().max() + 3, "The loss rises. The optimizer should make it smaller: no minus.")
         return learned
 
-    def exact(network, texts, mask, steps, generator):
+    def exact(network: Any, texts, mask, steps, generator):
         return nn.functional.one_hot(texts, mask).double().mean(0)
 
-    def picture(function):
+    def picture(function: Any):
         _, texts, mask, steps, rng = train._cases[0]
         losses = list(function(_Table(6, 3), texts, mask, steps, rng.clone_state()))
         means = [(k + 10, sum(losses[k : k + 10]) / 10) for k in range(0, steps, 10)]
@@ -340,7 +344,7 @@ STEP = "torch.expm1(sigma - less)"
     "the mask comes last",
 )
 class sample:
-    def reference(score, count, length, mask, steps, generator):
+    def reference(score: Any, count, length, mask, steps, generator):
         x = torch.full((count, length), mask)
         sigmas = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
         for sigma, less in zip(sigmas[:-1], sigmas[1:]):
@@ -350,13 +354,13 @@ class sample:
             x = torch.where(x == mask, y, x)
         return x
 
-    def cases(rng):
+    def cases(rng: Any):
         one, same = torch.tensor([0.2, 0.8]).double(), torch.tensor([[0.3, 0.0], [0.0, 0.7]]).double()
         apart = torch.tensor([[0.0, 0.0, 0.0], [0.27, 0.03, 0.0], [0.63, 0.07, 0.0]])
         for p, factor, steps in [(one, 1, 1), (one, 0.5, 3), (same, 1, 2), (apart, 1, 4), (same, 1, 5)]:
             yield _Exact(p, factor), TEXTS, p.ndim, len(p), steps, torch.Generator().manual_seed(steps)
 
-    def measure(result, score, count, length, mask, steps, generator):
+    def measure(result: Any, score, count, length, mask, steps, generator):
         calls = [texts if isinstance(texts, Tensor) else torch.empty(0) for texts in result]
         for x in calls:
             wanted = (
@@ -380,7 +384,7 @@ class sample:
         p = torch.bincount(numbers.flatten(), minlength=(mask + 1) ** length) / numbers.numel()
         return p.view((mask + 1,) * length)
 
-    def exact(score, count, length, mask, steps, generator):
+    def exact(score: Any, count, length, mask, steps, generator):
         """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
         p = score.p
         if length == 2:
@@ -396,7 +400,7 @@ class sample:
         "e^(sigma - sigma') - 1.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, process, exact = animals()
         states: list[Tensor] = []
 
@@ -421,7 +425,7 @@ class sample:
     measured="how probable an a is: in the first four of many masks, or next to many a (first) or b (second)",
 )
 class main:
-    def reference(text, every, steps):
+    def reference(text: Any, every, steps):
         alphabet, texts = blocks._reference(text, 8, every)
         torch.manual_seed(0)
         generator, mask = torch.Generator().manual_seed(0), len(alphabet)
@@ -431,11 +435,11 @@ class main:
         x = sample._reference(network, 4, 8, mask, 8, generator)
         return alphabet, network, ["".join(alphabet[i] for i in row) for row in x.tolist()]
 
-    def cases(rng):
+    def cases(rng: Any):
         yield "aaab" * 500, 2, 80  # a at even places
         yield ("a" * 64 + "b" * 64) * 10, 64, 80  # blocks of one character
 
-    def measure(result, text, every, steps):
+    def measure(result: Any, text, every, steps):
         three = isinstance(result, list | tuple) and len(result) == 3
         refuse(not three, f"main should return (alphabet, network, written), but you returned {describe(result)}.")
         alphabet, network, written = result
@@ -463,5 +467,5 @@ class main:
         )
         return p
 
-    def exact(text, every, steps):
+    def exact(text: Any, every, steps):
         return torch.tensor([1.0, 0.0] if every == 64 else [1.0, 0.5, 1.0, 0.5]).double()

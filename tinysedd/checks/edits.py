@@ -96,7 +96,7 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
 
 def _places(tree: ast.FunctionDef) -> list[tuple[Any, Any, Any, Any]]:
     """Every statement and every expression that is read: parent, the dict or list that holds it, key, itself."""
-    found = [(tree, tree.body, k, part) for k, part in enumerate(tree.body)]
+    found: list[tuple[Any, Any, Any, Any]] = [(tree, tree.body, k, part) for k, part in enumerate(tree.body)]
     for node in itertools.chain(*map(ast.walk, tree.body)):
         for name, value in ast.iter_fields(node):
             several = isinstance(value, list)
@@ -154,6 +154,8 @@ def _structure(part: ast.AST, names: set[str]) -> Iterator[tuple]:
                 yield ast.BinOp(b, op, a), ""
             if isinstance(op, ast.Div) and _called(b) == "sum":
                 yield ast.Call(ast.Attribute(a, "softmax"), [ast.Constant(-1)], []), ""
+        case ast.UnaryOp(ast.USub(), a) if not isinstance(a, ast.Constant):
+            yield a, f"{RESULTS} without the minus in front of {{}}.", a
         case ast.UnaryOp(_, a):
             yield a, ""
         case ast.Compare(a, [op], [b]):
@@ -199,7 +201,7 @@ def _names(part: ast.AST, names: set[str]) -> Iterator[tuple]:
         yield from ((ast.Name(other), "") for other in sorted(names - {part.id}))
 
 
-def _values(part: ast.AST, names: set[str]) -> Iterator[tuple]:
+def _values(part: Any, names: set[str]) -> Iterator[tuple]:
     """Values near the right one."""
     one, name = ast.Constant(1), part.id if isinstance(part, ast.Name) and part.id in names else ""
     if isinstance(part, ast.Constant) and isinstance(part.value, int | float) and not isinstance(part.value, bool):
@@ -265,7 +267,7 @@ def _calls(call: ast.Call) -> Iterator[tuple]:
         yield ast.Call(function, [condition, b, a], []), ""
     if name == "range" and len(arguments) == 1:
         one, (stop,) = ast.Constant(1), arguments
-        ends = [one, stop], [ast.BinOp(stop, ast.Sub(), one)], [ast.BinOp(stop, ast.Add(), one)], [one]
+        ends: Any = [one, stop], [ast.BinOp(stop, ast.Sub(), one)], [ast.BinOp(stop, ast.Add(), one)], [one]
         yield from ((ast.Call(function, end, []), "") for end in ends)
     if name == "zip":
         for cut in ast.Slice(ast.Constant(1)), ast.Slice(None, ast.UnaryOp(ast.USub(), ast.Constant(1))):

@@ -108,7 +108,8 @@ class Exercise:
         seconds: time limit for one call, so that an endless loop does not block the notebook.
         repeats: how many calls, with the same generator, make up the result; if more than 1, it is a list.
         measured: what the numbers of the measure are, in words for the student.
-        gradient: name of the argument, a tensor or a function that returns one, whose gradient must arrive and agree.
+        gradient: name of the argument whose gradient must arrive and agree: a tensor, or a function that returns one.
+            The gradient of a function is that with respect to its `weight`, or else to a shift of its results.
         slips: whether a message may quote the part of the reference where a slip is; not if finding it is the exercise.
     """
 
@@ -374,7 +375,7 @@ class Exercise:
             if (original >= 0).all() and ((original.sum(-1) - 1).abs() < 1e-6).all():  # only their logits are free
                 weight = (0.9 * original + 0.1 * original.mean(-1, keepdim=True)).detach().log().requires_grad_()
                 arguments[k] = weight.softmax(-1)
-        else:
+        elif (weight := getattr(original, "weight", None)) is None:
             weight = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
             def shifted(*a: Any, **kw: Any) -> Tensor:

@@ -1,12 +1,15 @@
 """Exercises of notebooks 08 and 09: how good is the model, and which part is to blame?"""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tinysedd import show
-from tinysedd.checks.compare import loss_and_gradient
 from tinysedd.checks.engine import describe, exercise, refuse, tensor
 from tinysedd.checks.pictures import animals
 from tinysedd.worlds import Words
@@ -19,10 +22,10 @@ BOUND = "(entropy.sum(-1) / (1 - share)).mean(-1)"
 
 @exercise("you estimated an integral over all noise levels from a few of them.")
 class bound_per_text:
-    def reference(entropy, share):
+    def reference(entropy: Any, share):
         return (entropy.sum(-1) / (1 - share)).mean(-1)
 
-    def cases(rng):
+    def cases(rng: Any):
         for M, K, L in SIZES:
             share = (torch.arange(K) + torch.rand(M, K, generator=rng)) / K
             yield torch.rand(M, K, L, generator=rng) * (1 - share)[..., None] * 9, share
@@ -36,7 +39,7 @@ class bound_per_text:
         "is below the first level and above the last. Take the mean.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         (world, process, score), rng, points = animals(), torch.Generator().manual_seed(0), []
         x0 = world.sample(60, rng)
         for K in (1, 2, 4, 8, 16, 32):
@@ -58,11 +61,11 @@ def _nats(rng: torch.Generator, M: int, scale: float = 3.0) -> Tensor:
 
 @exercise("you can state one number in three units.")
 class bits_and_perplexity:
-    def reference(nats, length):
+    def reference(nats: Any, length):
         h = nats.mean() / length
         return h / math.log(2), h.exp()
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([3.0]), 1
         yield torch.tensor([2.0, 8.0]), 4
         for M, length in [(3, 2), (5, 7), (10, 3)]:
@@ -77,7 +80,7 @@ class bits_and_perplexity:
         "the nats first, then take exp().",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         found = [(N, *function(torch.tensor([10 * math.log(N)]), 10)) for N in range(1, 17)]
         lines = {"perplexity": [(N, float(b)) for N, _, b in found], "bits": [(N, float(a)) for N, a, _ in found]}
         return show.curve(lines, x="characters", y="per character", title="An even guess among 1 to 16 characters")
@@ -91,11 +94,11 @@ PAIRED = (
 
 @exercise("what both models share cancels, and the ± belongs to the difference.")
 class paired_gap:
-    def reference(a, b):
+    def reference(a: Any, b):
         d = a - b
         return d.mean(), d.std() / len(d) ** 0.5
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([3.0, 5.0]), torch.tensor([2.0, 3.0])
         yield torch.tensor([4.0, 9.0, 2.0]), torch.tensor([4.0, 9.0, 2.0])
         for M, lead in [(3, 0.1), (5, 0.2), (8, 0.1), (6, 0.25)]:  # the mean gap may be negative
@@ -108,7 +111,7 @@ class paired_gap:
         "d.std() => (a.std() - b.std()).abs()": PAIRED,
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         hard, *noise = torch.randn(3, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         a, b = (12 + 3 * hard + gap + z / 2 for gap, z in zip((0.3, 0.0), noise))
         points = [(M, *map(float, function(a[:M], b[:M]))) for M in (10, 20, 50, 100, 200, 500, 1000)]
@@ -118,42 +121,37 @@ class paired_gap:
 
 
 class _Causal:
-    """log p of the next character at each position, given all up to there (B, L, N); `scale` gets a gradient."""
+    """log p of the next character at each position, given all up to there (B, L, N); `weight` gets the gradient."""
 
     __name__ = "predict"
 
     def __init__(self, N: int, rng: torch.Generator):
         self.N, (self.last, self.earlier) = N, torch.randn(2, N + 1, N, generator=rng)
-        self.scale = torch.tensor(1.0, requires_grad=True)
+        self.weight = torch.tensor(1.0, requires_grad=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         ids = x.ndim == 2 and not x.is_floating_point() and ((x >= 0) & (x <= self.N)).all()
         refuse(not ids, f"predict(x) takes ids (B, L) from 0 to {self.N}; it was given {describe(x)}")
         before = self.earlier[x].cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None] ** 0.5
-        return (self.scale * (self.last[x] + before)).log_softmax(-1)
+        return (self.weight * (self.last[x] + before)).log_softmax(-1)
 
 
 SEEN, LOSS = "torch.cat([torch.full_like(x0[:, :1], start), x0[:, :-1]], 1)", "predict(seen).gather(-1, x0[..., None])"
 
 
-@exercise(
-    "you used the chain rule, and no position sees the character it has to predict.",
-    measured="the loss, and its derivative with respect to a parameter",
-)
+@exercise("you used the chain rule, and no position sees the character it has to predict.", gradient="predict")
 class autoregressive_loss:
-    def reference(predict, x0, start):
+    def reference(predict: Any, x0, start):
         seen = torch.cat([torch.full_like(x0[:, :1], start), x0[:, :-1]], 1)
         return -predict(seen).gather(-1, x0[..., None]).mean()
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N in [(1, 1, 2), (2, 2, 3), (1, 4, 3), (3, 3, 4), (4, 6, 5)]:
             yield _Causal(N, rng), torch.randint(N, (B, L), generator=rng), N
 
-    def measure(result, predict, x0, start):
-        found = loss_and_gradient(result, predict.scale)
-        return torch.stack(found) if isinstance(found, list) else found
-
     mistakes = {
+        "predict(seen) => predict(x0)": "Your model cheats: row i of predict(x0) has already seen x0[:, i], the "
+        "character it should predict. Shift the text by one position, with `start` in front.",
         f"{LOSS} => predict(x0[:, :-1]).gather(-1, x0[:, 1:, None])": "You leave out the first character. It carries "
         "information too: predict it from `start`, and count all L characters.",
         "[:, :1], start) => [:, :1], 0)": "You predict the first character from character 0. Predict it from `start`.",
@@ -170,11 +168,11 @@ class autoregressive_loss:
 
 @exercise("a text agrees if all its pairs of characters do.")
 class agreeing_share:
-    def reference(x, first, second):
+    def reference(x: Any, first, second):
         p = (x[:, first] == x[:, second]).all(-1).double().mean()
         return p, (p * (1 - p) / len(x)).sqrt()
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([[1, 0, 1], [1, 0, 2]]), [0], [2]
         yield torch.tensor([[0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1], [0, 1, 0, 0]]), [0, 1], [2, 3]
         yield torch.tensor([[0, 1, 0, 1]]), [0, 1], [2, 3]
@@ -189,7 +187,7 @@ class agreeing_share:
         "result[0], result[1] / len(x) ** 0.5": "Your ± divides by B instead of √B: √(p (1 - p) / B).",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, _, _ = animals()
         x = world.sample(5000, torch.Generator().manual_seed(1))  # such as "ant or bee? ant!"
         found = [
@@ -204,12 +202,12 @@ class agreeing_share:
 
 @exercise("you split what a group loses into the sampler's part and the model's.")
 class group_errors:
-    def reference(f, g, k, n):
+    def reference(f: Any, g, k, n):
         factorization = n * f[k] - f[k : k + n].sum()
         learning = n * (g[k] - f[k])
         return factorization, learning
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([3.0, 1.0]), torch.tensor([3.5, 1.25]), 0, 2
         for L, k, n in [(3, 0, 2), (4, 1, 2), (5, 2, 3), (5, 4, 1), (6, 1, 3), (7, 2, 3), (8, 3, 4)]:
             f = 4 * torch.rand(L, generator=rng).sort(descending=True).values
@@ -225,7 +223,7 @@ class group_errors:
         "while k are visible: each costs g(k).",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         from tinysedd.costs import information_curve
 
         (world, process, score), rng = animals(), torch.Generator().manual_seed(0)
@@ -242,11 +240,11 @@ COST, JOINT, SELECT = "-p.log().mean()", "joint[tuple(x0)].log()", "joint.select
 
 @exercise("your cost may stand in a bound: it is that of one character, the next to be written.")
 class cost_of_one:
-    def reference(joint, x0):
+    def reference(joint: Any, x0):
         p = torch.stack([joint.select(i, c).sum() for i, c in enumerate(x0.tolist())])
         return -p.log().mean()
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([[0.5, 0.0], [0.0, 0.5]]), torch.tensor([1, 1])
         for N, n in [(3, 1), (3, 2), (2, 3), (4, 3), (3, 4)]:
             joint = torch.rand([N] * n, generator=rng) ** 3
@@ -265,7 +263,7 @@ class cost_of_one:
         f"{SELECT} => joint.select(0, c)": "You always look at axis 0. Axis i belongs to masked character i.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         yours = []
         for n in range(1, 8):
             joint = torch.zeros([2] * n, dtype=torch.float64)
@@ -282,13 +280,13 @@ VERDICT = "total - 3 * error > 1"
 
 @exercise("your audit catches an impossible bound, and it spares a valid one that was lucky.")
 class audit:
-    def reference(bounds, errors):
+    def reference(bounds: Any, errors):
         claimed = (-bounds).exp()
         total = claimed.sum()
         error = (claimed * errors).square().sum().sqrt()
         return total, error, total - 3 * error > 1
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([0.5, 1.5]), torch.tensor([0.05, 0.1])
         for T, total, above in [(2, 1.5, 4), (2, 1.1, 1.6), (3, 1.05, 0.4), (3, 0.9, -2), (4, 1.3, 2.5)]:
             p, errors = 0.2 + torch.rand(2, T, generator=rng)
@@ -307,7 +305,7 @@ class audit:
         f"{VERDICT} => abs(total - 1) > 3 * error": "You also catch sums below 1. A valid bound may be loose.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         p = Words().p
         lies = [x / 10 for x in range(-5, 16)]
         found = [(lie, *map(float, function(-p.log() - lie, torch.full_like(p, 0.5))[:2])) for lie in lies]
@@ -319,12 +317,12 @@ class audit:
 
 @exercise("you know exactly what a sampler with a temperature writes, and it is not p^(1/T).")
 class temperature_law:
-    def reference(p, T):
+    def reference(p: Any, T):
         first = p.sum(1) ** (1 / T)
         second = (p / p.sum(1, keepdim=True)) ** (1 / T)
         return (first / first.sum())[:, None] * second / second.sum(1, keepdim=True)
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([[0.5, 0.0], [0.25, 0.25]]), 0.5
         for N, T in [(2, 1.0), (2, 2.0), (3, 0.5), (4, 0.7), (5, 3.0)]:
             p = torch.rand(N, N, generator=rng) ** 2 + 0.01
@@ -339,7 +337,7 @@ class temperature_law:
         "(result + temperature_law._reference(p.T, T).T) / 2": "You average over both orders. This sampler has one.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         p, lines = torch.tensor([[0.4, 0.0, 0.0], [0.1, 0.1, 0.1], [0.1, 0.15, 0.05]], dtype=torch.float64), {}
         for name, table in {"left to right": p, "right to left": p.T}.items():
             found = [

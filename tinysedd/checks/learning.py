@@ -1,6 +1,10 @@
 """Exercises of notebooks 04 and 05: score entropy, and training with it."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +23,10 @@ from tinysedd.worlds import Words
 
 @exercise("it is 0 when the guess is right, and it forbids negative ratios.")
 class score_entropy:
-    def reference(s, r):
+    def reference(s: Any, r):
         return s - r * s.log() + torch.xlogy(r, r) - r
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([2.0]), torch.tensor([1.0])
         yield torch.tensor([0.5, 3.0]), torch.tensor([0.0, 2.0])
         yield torch.tensor(4.0), torch.tensor(0.25)
@@ -44,7 +48,7 @@ class score_entropy:
         "-r * s.log()": "This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         s = torch.linspace(0.2, 4, 39, dtype=torch.float64)
         lines = {
             f"true ratio {r}": [*zip(s.tolist(), function(s, torch.full_like(s, r)).tolist())] for r in (0.0, 1.0, 2.5)
@@ -62,10 +66,10 @@ def _guesses(rng: torch.Generator, *shape: int) -> tuple[Tensor, Tensor]:
 
 @exercise("guess minus truth. It is this simple because the network outputs log s.")
 class score_entropy_gradient:
-    def reference(log_s, r):
+    def reference(log_s: Any, r):
         return log_s.exp() - r
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([1.0]), torch.tensor([1.0])
         yield torch.tensor(-0.5), torch.tensor(0.0)
         for shape in [(3,), (2, 3), (2, 2, 4)]:
@@ -81,7 +85,7 @@ class score_entropy_gradient:
         "result / log_s.exp() ** 2": "You divide by the inner derivative. Multiply by it: ds / d log s = s.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         r, path = torch.tensor([0.2, 1.0, 3.0]), [torch.zeros(3)]
         for _ in range(40):
             path.append(path[-1] - 0.2 * function(path[-1], r))
@@ -107,14 +111,14 @@ SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 0.01), (3, 2, 5, 3.0), (2, 4,
 
 @exercise("a prediction of the clean text gives every ratio, and visible characters are final.")
 class absorbing_score:
-    def reference(posterior, x, sigma):
+    def reference(posterior: Any, x, sigma):
         N = posterior.shape[-1]
         ratio = posterior / torch.expm1(sigma)[:, None, None]
         at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], -1)
         shown = nn.functional.one_hot(x, N + 1).to(ratio)
         return torch.where((x == N)[..., None], at_mask, shown)
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N, sigma in SIZES:
             p = _denoiser(rng, B, L, N)
             x, _, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
@@ -129,7 +133,7 @@ class absorbing_score:
         "first state. It is the last one, N.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         return _map(function, Absorbing(26), "c_t", "Your score of c·t: which letters belong in the gap?")
 
 
@@ -155,14 +159,14 @@ NOISE = {  # mistakes in q(y | a)
 
 @exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
 class uniform_score:
-    def reference(posterior, x, sigma):
+    def reference(posterior: Any, x, sigma):
         N = posterior.shape[-1]
         keep = torch.exp(-sigma)[:, None, None]
         T = keep * torch.eye(N) + (1 - keep) / N
         seen = T[torch.arange(len(x))[:, None], x]
         return (posterior / seen) @ T
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N, sigma in SIZES:
             x, _, sigmas = _noised(rng, B, L, N, Uniform, sigma)
             yield _denoiser(rng, B, L, N), x, sigmas
@@ -186,13 +190,13 @@ class uniform_score:
         "as if it were the clean one. Every a counts, weighted by its probability p(a | x).",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         return _map(function, Uniform(26), "cxt", "Your score of cxt: which letter is wrong, and what was it?")
 
 
 @exercise("this loss needs no true ratio, only texts and noise.", gradient="log_score")
 class denoising_score_entropy:
-    def reference(log_score, x, x0, sigma):
+    def reference(log_score: Any, x, x0, sigma):
         N = log_score.shape[-1]
         keep = torch.exp(-sigma)[:, None, None]
         T = keep * torch.eye(N) + (1 - keep) / N
@@ -201,7 +205,7 @@ class denoising_score_entropy:
         cost = log_score.exp() - r * log_score + r * r.log() - r
         return cost.scatter(-1, x[..., None], 0.0).sum(-1) / N
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N, sigma in SIZES:
             x, x0, sigmas = _noised(rng, B, L, N, Uniform, sigma)
             log_score = 2 * torch.randn(B, L, N, generator=rng)
@@ -219,7 +223,7 @@ class denoising_score_entropy:
         "against the key. Use the score entropy.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         return _valley(function, Uniform(26))
 
 
@@ -241,7 +245,7 @@ WEIGHT = "What is the weight of each y? What is the rate Q(y -> mask) here?"
 
 @exercise("with this loss, no score function gets below the entropy of the world.", gradient="log_score", slips=False)
 class absorbing_score_entropy:
-    def reference(log_score, x, x0, sigma):
+    def reference(log_score: Any, x, x0, sigma):
         N = log_score.shape[-1] - 1
         masked = x == N
         s = torch.where(masked[..., None], log_score[..., :N].exp(), 1.0)
@@ -249,7 +253,7 @@ class absorbing_score_entropy:
         cost = s - torch.xlogy(r, s) + torch.xlogy(r, r) - r
         return torch.where(masked, cost.sum(-1), 0.0)
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N, sigma in SIZES:
             x, x0, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
             for seen in (x, torch.full_like(x, N)):
@@ -275,7 +279,7 @@ class absorbing_score_entropy:
         f"{SUM} => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The others still cost s.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         return _valley(function, Absorbing(26))
 
 
@@ -290,16 +294,16 @@ RANDOM = "You draw B random times. The only random number is u: each time follow
 
 @exercise("your times cover (0, 1] evenly, and the random shift reaches every time.")
 class spread_times:
-    def reference(B, u):
+    def reference(B: Any, u):
         return (1 - (u + torch.arange(B, dtype=torch.float64) / B) % 1).tolist()  # the exercise allows a list, too
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, u in [(1, 0.25), (2, 0.0), (4, 0.1), (5, 0.99)]:
             yield B, u
         for B in (3, 8, 16):
             yield B, torch.rand((), generator=rng).item()
 
-    def measure(result, B, u):
+    def measure(result: Any, B, u):
         """Sort: any order of the times counts as right."""
         t = tensor(result)
         return t.double().sort().values if t.ndim == 1 else t
@@ -312,7 +316,7 @@ class spread_times:
         "1 - torch.rand(B)": RANDOM,
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         u = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         times = torch.cat([tensor(function(16, shift.item())).double() for shift in u])
         counts = torch.histc(times, 20, 0, 1)
@@ -343,13 +347,13 @@ MEAN = "(weight * entropy.mean(-1)).mean()"
 
 @exercise("the score entropy is weighted so that each hit character counts equally.", gradient="score")
 class weighted_loss:
-    def reference(score, process, x, x0, t):
+    def reference(score: Any, process, x, x0, t):
         sigma = process.schedule.total(t)
         entropy = process.score_entropy(score(x, sigma), x, x0, sigma)
         weight = process.schedule.rate(t) * (1 - torch.exp(-sigma))
         return (weight * entropy.mean(-1)).mean()
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, N in [(1, 1, 2), (2, 3, 3), (3, 2, 4), (4, 4, 3), (3, 5, 2)]:
             for kind in (Absorbing, Uniform):
                 for schedule in (LogLinear(), Geometric(1e-2, 5.0)):
@@ -373,7 +377,7 @@ class weighted_loss:
         "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         process, rng, points = Absorbing(20), torch.Generator().manual_seed(0), []
         x0 = torch.zeros((50, 200), dtype=torch.int64)
         even = torch.full((*x0.shape, 20), 1 / 20).log()
@@ -389,15 +393,15 @@ class weighted_loss:
 
 @exercise("the average follows the weights without their jumps.")
 class moving_average:
-    def reference(average, weights, decay):
+    def reference(average: Any, weights, decay):
         return [decay * a + (1 - decay) * w for a, w in zip(average, weights)]
 
-    def cases(rng):
+    def cases(rng: Any):
         yield [torch.tensor([2.0])], [torch.tensor([4.0])], 0.9
         for shapes, decay in [([(2,)], 0.5), ([(3,), (2, 2)], 0.98), ([(2, 3), (1,), (4,)], 0.0), ([(2,), (3,)], 1.0)]:
             yield *([torch.randn(s, generator=rng) for s in shapes] for _ in range(2)), decay
 
-    def measure(result, average, weights, decay):
+    def measure(result: Any, average, weights, decay):
         fits = isinstance(result, list | tuple) and len(result) == len(average)
         refuse(not fits, f"Return a list with one tensor for each weight. You returned {describe(result)}.")
         return list(result)
@@ -408,7 +412,7 @@ class moving_average:
         "toward the weights, by (1 - decay) of the distance.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         lines, average = {"the weight": [], "your average": []}, [torch.zeros(1)]
         for step, noise in enumerate(torch.randn(150, generator=torch.Generator().manual_seed(0))):
             weight = (1 - math.exp(-step / 20) + noise / 5)[None]
@@ -440,7 +444,7 @@ class _Network(nn.Module):
 
 @exercise("the network starts where its docstring promises, at an even guess.", in_place=True, slips=False)
 class initialize:
-    def reference(network):
+    def reference(network: Any):
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
@@ -449,11 +453,11 @@ class initialize:
             nn.init.zeros_(block.out.weight)
             nn.init.zeros_(block.down.weight)
 
-    def cases(rng):
+    def cases(rng: Any):
         yield (_Network(48, 1, 21),)
         yield (_Network(32, 3, 30),)
 
-    def measure(result, network):
+    def measure(result: Any, network):
         parts = {"head": network.head}
         for k, block in enumerate(network.blocks):
             parts |= {f"{name} of block {k}": getattr(block, name) for name in ("out", "down", "qkv", "up")}
@@ -526,16 +530,16 @@ class _Block(nn.Module):
     gradient="h",
 )
 class block_forward:
-    def reference(self, h):
+    def reference(self: Any, h):
         h = h + self.attend(self.norm1(h))
         return h + self.mlp(self.norm2(h))
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L, width in [(1, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 2)]:
             h = torch.randn(B, L, width, generator=rng)
             yield _Block(h, rng), h
 
-    def measure(result, self, h):
+    def measure(result: Any, self, h):
         in_place = not torch.equal(h, self.given)
         refuse(in_place, "You change h in place, which breaks the gradient. Make a new one: h = h + ..., not h += ...")
         found = f"Your block calls {', '.join(self.calls) or 'nothing'}."
@@ -572,15 +576,15 @@ COUNTED = f"Your text at time t always has the same number of masks. {CHOOSE}"
     repeats=2,
 )
 class noised:
-    def reference(x0, mask, generator):
+    def reference(x0: Any, mask, generator):
         t = 1 - torch.rand((len(x0), 1), generator=generator)
         return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t
 
-    def cases(rng):
+    def cases(rng: Any):
         for L, N in [(2, 3), (4, 5)]:
             yield torch.randint(N, (TEXTS, L), generator=rng), N, torch.Generator().manual_seed(L)
 
-    def measure(result, x0, mask, generator):
+    def measure(result: Any, x0, mask, generator):
         calls, (B, L) = [], x0.shape
         for pair in result:
             two = isinstance(pair, list | tuple) and len(pair) == 2
@@ -604,7 +608,7 @@ class noised:
             _check_coins(hit, t, B)
         return found
 
-    def exact(x0, mask, generator):
+    def exact(x0: Any, mask, generator):
         L = x0.shape[1]
         return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
 
@@ -624,7 +628,7 @@ class noised:
         f"{DRAWN} < t => {DRAWN}.argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         x, _ = function(torch.zeros((20000, 16), dtype=torch.int64), 1, torch.Generator().manual_seed(0))
         share = torch.bincount(tensor(x).sum(-1), minlength=17) / len(x)
         title = "All numbers of masks are equally frequent"

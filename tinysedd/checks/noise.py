@@ -1,5 +1,10 @@
 """Exercises of notebook 03: the forward process."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,7 +26,7 @@ def _process(N: int, absorbing: bool) -> Absorbing | Uniform:
 
 @exercise("both processes are defined by these rates. Everything else follows from them.")
 class rate_matrix:
-    def reference(N, absorbing):
+    def reference(N: Any, absorbing):
         S = N + 1 if absorbing else N
         hit = torch.full((S, S), 1 / N, dtype=torch.float64)
         if absorbing:
@@ -29,7 +34,7 @@ class rate_matrix:
             hit[:, N] = 1
         return hit - torch.eye(S)
 
-    def cases(rng):
+    def cases(rng: Any):
         for N in (2, 3, 4, 26):
             yield N, True
             yield N, False
@@ -42,7 +47,7 @@ class rate_matrix:
         "S = N + 1 => absorbing = not absorbing\n    S = N + 1": "You swapped the two processes.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         steps = {name: torch.eye(4 + a) + 0.1 * function(4, a) for name, a in (("absorbing", True), ("uniform", False))}
         lines = {
             name: [(k / 10, M.double().matrix_power(k)[0, 0].item()) for k in range(41)] for name, M in steps.items()
@@ -57,10 +62,10 @@ ALL = "torch.linalg.matrix_exp(sigma * Q)"
 
 @exercise("you know where a character is after any amount of noise, for these two processes and for any other.")
 class transition:
-    def reference(Q, sigma):
+    def reference(Q: Any, sigma):
         return torch.linalg.matrix_exp(sigma * Q)
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, absorbing, sigma in [(2, True, 1.0), (2, False, 0.5), (2, False, 0.0), (3, True, 0.01), (4, False, 4.0)]:
             yield _process(N, absorbing).rate_matrix(), sigma
         for sigma in (0.3, 2.0, 6.0):
@@ -80,7 +85,7 @@ class transition:
         "sigma/2^20. Square 20 times (A = A @ A), which takes 2^20 steps.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         ring = torch.eye(5, dtype=torch.float64).roll(1, 1) - torch.eye(5, dtype=torch.float64)  # a → b → c → d → e → a
         T = [(sigma, function(ring, sigma)[0]) for sigma in torch.linspace(0, 10, 41).tolist()]
         lines = {c: [(sigma, row[k].item()) for sigma, row in T] for k, c in enumerate("abcde")}
@@ -95,11 +100,11 @@ FRACTION = "Your total is the fraction of characters hit, (1 - eps) t. The noise
 
 @exercise("the fraction of characters hit is (1 - eps) t, a straight line.")
 class log_linear:
-    def reference(t, eps):
+    def reference(t: Any, eps):
         rest = 1 - (1 - eps) * t
         return -torch.log(rest), (1 - eps) / rest
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([0.5]), 0.1
         yield torch.tensor([0.0, 1.0]), 1e-3
         yield torch.tensor(0.9), 0.5
@@ -114,7 +119,7 @@ class log_linear:
         "result[0], result[0] / t": "Your rate is total / t, the average up to t. The rate is the slope at t.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         t = torch.linspace(0, 1, 41, dtype=torch.float64)
         lines = {f"eps = {eps}": [*zip(t.tolist(), function(t, eps)[0].tolist())] for eps in (0.001, 0.01, 0.1)}
         return show.curve(lines, x="time t", y="your noise σ", title="A smaller eps means more noise at the end")
@@ -237,20 +242,20 @@ HITS = {  # wrong ways to choose the characters to hit, under either process
     repeats=2,
 )
 class perturb_absorbing:
-    def reference(x0, sigma, mask, generator):
+    def reference(x0: Any, sigma, mask, generator):
         hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
         return torch.where(hit, mask, x0)
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([[0], [1]]), torch.tensor([0.0, 50.0]), 2, rng
         yield torch.tensor([[0, 1]]), torch.tensor([0.0]), 2, rng
         yield *_texts(2, [1.0] * 10), 2, torch.Generator().manual_seed(1)
         yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(2)  # x0 has no character 3
 
-    def measure(result, x0, sigma, mask, generator):
+    def measure(result: Any, x0, sigma, mask, generator):
         return _frequencies(Absorbing(mask), result, x0, sigma)
 
-    def exact(x0, sigma, mask, generator):
+    def exact(x0: Any, sigma, mask, generator):
         return _expected(Absorbing(mask), x0, sigma)
 
     mistakes = HITS | {
@@ -258,7 +263,7 @@ class perturb_absorbing:
         "hit, mask, x0 => hit, 0, x0": "Hit characters become 0, which is a character. The mask is the number `mask`.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         return _films(function, len(ALPHABET), len(ALPHABET))
 
 
@@ -269,12 +274,12 @@ class perturb_absorbing:
     repeats=2,
 )
 class perturb_uniform:
-    def reference(x0, sigma, N, generator):
+    def reference(x0: Any, sigma, N, generator):
         hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
         new = torch.randint(N, x0.shape, generator=generator)
         return torch.where(hit, new, x0)
 
-    def cases(rng):
+    def cases(rng: Any):
         yield *_texts(2, [0.0]), 2, torch.Generator().manual_seed(1)
         yield *_texts(3, [0.7] * 10), 3, torch.Generator().manual_seed(2)
         yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(3)  # x0 has no character 3
@@ -282,10 +287,10 @@ class perturb_uniform:
         x0 = x0.T[::24]  # many texts of one character
         yield x0, sigma.expand(len(x0)).clone(), 2, torch.Generator().manual_seed(4)
 
-    def measure(result, x0, sigma, N, generator):
+    def measure(result: Any, x0, sigma, N, generator):
         return _frequencies(Uniform(N), result, x0, sigma)
 
-    def exact(x0, sigma, N, generator):
+    def exact(x0: Any, sigma, N, generator):
         return _expected(Uniform(N), x0, sigma)
 
     mistakes = HITS | {
@@ -298,7 +303,7 @@ class perturb_uniform:
         "character. Hit with probability 1 - e^-sigma, then draw from all N.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         return _films(function, len(ALPHABET), None)
 
 
@@ -316,10 +321,10 @@ def _films(function, number: int, mask: int | None) -> object:
 
 @exercise("these would be the ratios if the text you started from were the only one.")
 class answer_key:
-    def reference(T, x0, x):
+    def reference(T: Any, x0, x):
         return T[x0] / T[x0, x][:, None]
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L, sigma in [(2, 1, 0.5), (3, 2, 1.0), (4, 3, 0.01), (5, 4, 3.0)]:
             x0 = torch.randint(N, (L,), generator=rng)
             for process in (Absorbing(N), Uniform(N)):
@@ -331,7 +336,7 @@ class answer_key:
         T = torch.rand(4, 4, generator=rng) + 0.1  # another process, not symmetric
         yield T / T.sum(1, keepdim=True), torch.tensor([0, 3, 1]), torch.tensor([2, 3, 0])
 
-    def picture(function):
+    def picture(function: Any):
         cat, cut = ALPHABET.encode("cat"), ALPHABET.encode("cut")
         key = function(Uniform(len(ALPHABET)).transition(0.1), cat, cut)
         return show.heatmap(key.log(), cut, ALPHABET, title="It was cat and is cut: your key knows the way back")

@@ -1,9 +1,14 @@
 """Exercises of notebooks 06 and 07: the reverse process, and prompts."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import dataclasses
 import itertools
 import math
+import string
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +18,7 @@ from tinysedd.checks import scores
 from tinysedd.checks.engine import binomial_tolerance, describe, exercise, refuse, tensor
 from tinysedd.checks.noise import PASS
 from tinysedd.checks.pictures import animals, bars
+from tinysedd.corpus import Alphabet
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform, sample_categorical
 from tinysedd.sampling import Trajectory, on_a_grid
@@ -31,7 +37,7 @@ class _World:
     """A world given as a table p (N,)*L of all its texts (T, L), for an `Oracle`."""
 
     def __init__(self, p: Tensor):
-        self.p, self.length, self.alphabet = p, p.ndim, range(p.shape[0])
+        self.p, self.length, self.alphabet = p, p.ndim, Alphabet(string.ascii_letters[: len(p)])
         self.texts = torch.cartesian_prod(*[torch.arange(p.shape[0])] * p.ndim).view(-1, p.ndim)
 
     def marginals(self, likelihood: Tensor) -> Tensor:
@@ -86,12 +92,12 @@ class _Score:
 
 @exercise("a reverse rate is a forward rate times a ratio. Your rates run the noise backward.")
 class reverse_rates:
-    def reference(s, x, Q, speed):
+    def reference(s: Any, x, Q, speed):
         rate = speed * Q[:, x].T * s
         rate[range(len(x)), x] = 0
         return rate
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L in scores.SIZES:
             for process in (Absorbing(N), Uniform(N)):
                 x = torch.randint(process.num_states, (L,), generator=rng)
@@ -105,7 +111,7 @@ class reverse_rates:
         "result / result.sum(-1, keepdim=True)": "Your rows add up to 1. Rates are no probabilities: do not normalize.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, process, t = Words(), Uniform(26), torch.tensor([0.5])
         x, sigma = world.alphabet.encode("cqt"), process.schedule.total(t)
         s = world.score(process)(x[None], sigma)[0].exp()
@@ -131,13 +137,13 @@ END = "(p / total.clamp(min=1)).scatter(-1, x[:, None], stay)"
 
 @exercise("each row is a pmf, even when the step is too long.")
 class euler_step:
-    def reference(rate, x, dt):
+    def reference(rate: Any, x, dt):
         p = dt * rate
         total = p.sum(-1, keepdim=True)
         stay = (1 - total).clamp(min=0)
         return (p / total.clamp(min=1)).scatter(-1, x[:, None], stay)
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L in scores.SIZES:
             for longest in (0.1, 0.9, 4.0):  # dt times the largest sum of rates in a row
                 x = torch.randint(N, (L,), generator=rng)
@@ -157,7 +163,7 @@ class euler_step:
         "(dt * rate).softmax(-1)": "You apply softmax, which takes exp(). dt · rate is a probability already.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         Q, rate = Uniform(26).rate_matrix(), Uniform(26).schedule.rate  # the speed is in the amount
         rates = lambda s, x: reverse_rates._reference(s, x, Q, 1.0)  # noqa: E731
         return _film(lambda s, x, amount: function(rates(s, x), x, amount), lambda t, s: rate(t) * (t - s))
@@ -169,13 +175,13 @@ EXP = "Use the matrix exponential, torch.linalg.matrix_exp."
 
 @exercise("Bayes' rule works for a step of any length, and is exact for each position on its own.")
 class tweedie_step:
-    def reference(s, x, d, Q):
+    def reference(s: Any, x, d, Q):
         less = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
         again = torch.linalg.matrix_exp(d * Q)[:, x].T
         p = less * again
         return p / p.sum(-1, keepdim=True)
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L in scores.SIZES:
             for process in (Absorbing(N), Uniform(N)):
                 for sigma, d in [(0.7, 0.6), (1.6, 0.4), (0.9, 1e-3)]:
@@ -196,7 +202,7 @@ class tweedie_step:
         ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         Q, total = Uniform(26).rate_matrix(), Uniform(26).schedule.total
         return _film(lambda s, x, d: function(s, x, d, Q.to(s)), lambda t, s: total(t) - total(s))
 
@@ -216,7 +222,7 @@ LAST = "sample_categorical(process.denoise(score(x, sigma), x, sigma), generator
     "the order of the states; the mask, if there is one, comes last.",
 )
 class mended_sampler:
-    def reference(score, process, x, steps, generator):
+    def reference(score: Any, process, x, steps, generator):
         times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
         for now, later in zip(times[:-1], times[1:]):
             sigma = process.schedule.total(now).expand(len(x))
@@ -225,7 +231,7 @@ class mended_sampler:
         sigma = process.schedule.total(times[-1]).expand(len(x))
         return sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)
 
-    def cases(rng):
+    def cases(rng: Any):
         one = torch.tensor([0.2, 0.8])
         apart = torch.tensor([[0.0, 0.0, 0.0], [0.27, 0.03, 0.0], [0.63, 0.07, 0.0]])
         agree = torch.tensor([[0.42, 0.18], [0.18, 0.22]])  # Tweedie is off by 0.7 standard errors
@@ -243,7 +249,7 @@ class mended_sampler:
             score.noise = process.perturb(x0, process.schedule.total(torch.ones(TEXTS)), rng)
             yield score, process, score.noise, steps, torch.Generator().manual_seed(steps)
 
-    def measure(result, score, process, x, steps, generator):
+    def measure(result: Any, score, process, x, steps, generator):
         """The fraction of each text, as a table (S,)*L; ValueError if two calls agree too often."""
         calls, S, L = [tensor(texts) for texts in result], process.num_states, score.p.ndim
         for texts in calls:
@@ -264,7 +270,7 @@ class mended_sampler:
         refuse(again, f"Two calls with the same generator drew the same characters. {PASS}")
         return p.view((S,) * L)
 
-    def exact(score, process, x, steps, generator):
+    def exact(score: Any, process, x, steps, generator):
         return torch.nn.functional.pad(score.p, (0, process.num_states - len(score.p)) * score.p.ndim)
 
     mistakes = {
@@ -281,7 +287,7 @@ class mended_sampler:
         "x": "You return the noise unchanged. Replace x with what each step draws.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, process, points = Words(), Uniform(26), []
         for steps in (1, 2, 4, 8, 16):
             rng = torch.Generator().manual_seed(steps)
@@ -301,16 +307,16 @@ COUNT = 20_000  # runs in one call of hitting_times
     measured="the fraction of runs in which the first mask falls at t <= 0.35, and at t <= 0.8; below, the last mask.",
 )
 class hitting_times:
-    def reference(count, n, generator):
+    def reference(count: Any, n, generator):
         left = torch.arange(n, 0, -1)
         u = torch.rand(count, n, dtype=torch.float64, generator=generator)
         return (u ** (1 / left)).cumprod(1)
 
-    def cases(rng):
+    def cases(rng: Any):
         for n in (2, 3, 8, 1):  # with n = 1 several mistakes coincide
             yield COUNT, n, torch.Generator().manual_seed(n)
 
-    def measure(result, count, n, generator):
+    def measure(result: Any, count, n, generator):
         """The fraction of runs in which the first mask, and the last, falls at t <= each of MOMENTS."""
         times = tensor(result).double()
         shape = f"The shape should be {(count, n)}, a row for each run; yours is {tuple(times.shape)}."
@@ -323,7 +329,7 @@ class hitting_times:
         refuse((step > 0).any(), RISES)
         return (times[:, [0, -1][: min(n, 2)], None] <= MOMENTS).double().mean(0)
 
-    def exact(count, n, generator):
+    def exact(count: Any, n, generator):
         first = MOMENTS**n  # all n times are below t
         last = 1 - (1 - MOMENTS) ** n  # at least one time is below t
         return torch.stack([first, last][: min(n, 2)])
@@ -336,7 +342,7 @@ class hitting_times:
         "torch.arange(n, 0, -1) => torch.arange(1, n + 1)": "You count the masks upward. At first n masks are left.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         runs = tensor(function(4, 30, torch.Generator().manual_seed(0)))
         left = [*range(30, -1, -1), 0]
         lines = {f"run {k + 1}": list(zip([1, *run.tolist(), 0], left)) for k, run in enumerate(runs)}
@@ -364,7 +370,7 @@ ASK = "sample_categorical(denoiser(x)[i], generator)"
     measured=f"the fraction of each final text in {WRITTEN} calls: 0, 1, or 000, 001, 010 and so on.",
 )
 class first_hitting:
-    def reference(denoiser, L, mask, generator):
+    def reference(denoiser: Any, L, mask, generator):
         x = torch.full((L,), mask)
         states = [x]
         for _ in range(L):
@@ -375,12 +381,12 @@ class first_hitting:
             states.append(x)
         return torch.stack(states)
 
-    def cases(rng):
+    def cases(rng: Any):
         three = [[[0.0, 0.1], [0.05, 0.0]], [[0.45, 0.0], [0.35, 0.05]]]
         for p in (torch.tensor(three), torch.tensor([0.06, 0.94])):  # with 1 or 2 characters several mistakes coincide
             yield _Denoiser(p.double()), p.ndim, p.shape[0], torch.Generator().manual_seed(p.ndim)
 
-    def measure(result, denoiser, L, mask, generator):
+    def measure(result: Any, denoiser, L, mask, generator):
         """The fraction of each final text; ValueError if a state on the way is not as it should be."""
         states, shape = (
             tensor(result),
@@ -406,7 +412,7 @@ class first_hitting:
         refuse(not even, "Not every mask is equally likely to be next: choose the position at random.")
         return torch.bincount(states[:, -1] @ mask ** torch.arange(L - 1, -1, -1), minlength=mask**L) / WRITTEN
 
-    def exact(denoiser, L, mask, generator):
+    def exact(denoiser: Any, L, mask, generator):
         return denoiser.p
 
     mistakes = {
@@ -419,7 +425,7 @@ class first_hitting:
         "it from its probabilities, row i of denoiser(x).",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         p = torch.tensor([[0.3, 0.0, 0.1], [0.0, 0.25, 0.0], [0.2, 0.0, 0.15]], dtype=torch.float64)
         denoiser, rng = _Denoiser(p), torch.Generator().manual_seed(0)
         ends = torch.stack([tensor(function(denoiser, 2, 3, rng))[-1] for _ in range(400)])
@@ -443,13 +449,13 @@ MASK = "You put another state at free positions. The mask comes after the last c
 
 @exercise("any sampler can now start from your prompt.")
 class read_prompt:
-    def reference(prompt, length, characters):
+    def reference(prompt: Any, length, characters):
         refuse(len(prompt) > length, f"the prompt has {len(prompt)} characters; there is room for {length}")
         prompt = prompt.ljust(length, "_")
         x = [len(characters) if c == "_" else characters.index(c) for c in prompt]
         return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
 
-    def cases(rng):
+    def cases(rng: Any):
         yield "b", 1, "ab"
         yield "_", 1, "ab"
         yield "c_a", 3, "abc"
@@ -471,7 +477,7 @@ class read_prompt:
         "characters.index => ''.join(sorted(characters)).index": "You sort the alphabet. Use its own order.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, process, score = animals()
         x, free = function("___ or ___? owl!", 16, world.alphabet.characters)
         film = sample_film(score, process, x.repeat(5, 1), free, 9, torch.Generator().manual_seed(0))
@@ -480,10 +486,10 @@ class read_prompt:
 
 @exercise("the prompt stays, whatever a step does to it.")
 class project:
-    def reference(x, prompt, free):
+    def reference(x: Any, prompt, free):
         return torch.where(free, x, prompt)
 
-    def cases(rng):
+    def cases(rng: Any):
         for B, L in [(1, 1), (1, 3), (2, 3), (3, 3), (4, 6)]:
             x, prompt = torch.randint(4, (B, L), generator=rng), torch.randint(4, (L,), generator=rng)
             free = torch.rand(L, generator=rng) < 0.5
@@ -498,7 +504,7 @@ class project:
         "x + prompt * ~free": "You add the prompt to x. Replace x with the prompt where a position is not free.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, process, _ = animals()
         process = Uniform(process.num_tokens)
         score, rng = world.score(process), torch.Generator().manual_seed(1)
@@ -515,10 +521,10 @@ class project:
 
 @exercise("the score at a mask is a conditional up to a factor. You need one division, and no sum over texts.")
 class exact_conditional:
-    def reference(log_score, i):
+    def reference(log_score: Any, i):
         return log_score[i, :-1].softmax(-1)
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L, sigma in [(2, 1, 1.0), (3, 2, 0.1), (2, 3, 3.0), (5, 4, 0.01), (4, 2, 12.0)]:
             process = Absorbing(N)
             log_posterior = torch.randn(1, L, N, generator=rng).mul(2).log_softmax(-1)
@@ -534,7 +540,7 @@ class exact_conditional:
         "i, :-1 => i, 1:": "You leave out the first character. The mask is the last state: leave out that one.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, _, score = animals()
         x, _ = read_prompt._reference("_o_ or ___? ___!", 16, world.alphabet.characters)
         p = function(score(x[None], torch.ones(1))[0], 0)
@@ -547,7 +553,7 @@ FILL = "x[i] = goal[i]"
 
 @exercise("you fill one gap after another, and the product is exact in any order.")
 class fill_probability:
-    def reference(denoiser, x, goal, mask):
+    def reference(denoiser: Any, x, goal, mask):
         x, p = x.clone(), 1.0
         for i in range(len(x)):
             if x[i] == mask and goal[i] != mask:
@@ -555,7 +561,7 @@ class fill_probability:
                 x[i] = goal[i]
         return p
 
-    def cases(rng):
+    def cases(rng: Any):
         for character in (2, 0):
             yield _Denoiser(torch.tensor([0.3, 0.7]).double(), 0.9), torch.tensor([character]), torch.tensor([0]), 2
         for N, L in [(2, 2), (3, 2), (2, 3), (3, 4)]:
@@ -576,7 +582,7 @@ class fill_probability:
         f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         world, process, score = animals()
         x, _ = read_prompt._reference("___ or owl? ___!", 16, world.alphabet.characters)
         names = world.lists["animal"]
@@ -598,13 +604,13 @@ MINUS = (
 
 @exercise("the end of one window is the beginning of the next.")
 class slide:
-    def reference(text, keep, length, mask):
+    def reference(text: Any, keep, length, mask):
         kept = min(keep, len(text))
         x = torch.full((length,), mask)
         x[:kept] = text[len(text) - kept :]
         return x, torch.arange(length) >= kept
 
-    def cases(rng):
+    def cases(rng: Any):
         sizes = [(1, 1, 1), (2, 1, 2), (4, 1, 4), (4, 3, 4), (6, 2, 4), (9, 3, 5), (2, 0, 3), (4, 0, 3), (1, 3, 5)]
         for T, keep, length in sizes:
             yield torch.randint(5, (T,), generator=rng), keep, length, 5

@@ -1,5 +1,10 @@
 """Exercises of notebooks 01 and 02: probability ratios, and the neighbors they compare."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,10 +35,10 @@ SIZES = [(2, 1), (3, 2), (2, 3), (4, 3), (5, 2)]  # N characters, L positions
 
 @exercise("your numbers are 0 or more and add up to 1, so they are a pmf.")
 class normalize:
-    def reference(weights):
+    def reference(weights: Any):
         return weights / weights.sum()
 
-    def cases(rng):
+    def cases(rng: Any):
         yield (torch.tensor([3.0]),)
         yield (torch.tensor([1.0, 0.0, 3.0]),)
         for shape in [(5,), (2, 3), (3, 3, 3)]:
@@ -41,14 +46,14 @@ class normalize:
         yield (torch.tensor([[1e-6, 2e-6], [1e-6, 4e-6]]),)
         yield (torch.tensor([1e-4, 3.0, 8e-4]),)
 
-    def picture(function):
+    def picture(function: Any):
         ways = torch.tensor([1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1], dtype=torch.float64)
         return bars(range(2, 13), function(ways), "Your pmf of the sum of two dice")
 
 
 @exercise("you computed every ratio p(neighbor) / p(x) in one table, the concrete score.")
 class concrete_score:
-    def reference(p, x):
+    def reference(p: Any, x):
         s = torch.empty(p.ndim, p.shape[0], dtype=p.dtype)
         for i in range(p.ndim):
             for c in range(p.shape[0]):
@@ -57,7 +62,7 @@ class concrete_score:
                 s[i, c] = p[tuple(y)] / p[tuple(x)]
         return s
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L in SIZES:
             yield _table(rng, N, L), _text(rng, N, L)
         p = _table(rng, 3, 2)
@@ -72,7 +77,7 @@ class concrete_score:
         "p[tuple(x)] => p.max()": "You divide by the largest probability. Divide by p(x), the probability of the text.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         words = Words()
         x = words.alphabet.encode("cat")
         s = function(words.noised(Uniform(26), sigma=0.0), x)
@@ -100,13 +105,13 @@ AGAIN = "You count a step once if it comes again. Multiply one ratio for each st
 
 @exercise("the ratios of the steps multiply to p(end) / p(start), and you never needed Z.")
 class ratio_along_path:
-    def reference(ratio, path):
+    def reference(ratio: Any, path):
         total = 1.0
         for x, y in zip(path, path[1:]):
             total *= ratio(y, x)
         return total
 
-    def cases(rng):
+    def cases(rng: Any):
         for steps in (0, 1, 2, 3, 5):
             path: list[tuple[int, ...]] = [(0, 1, 2)]
             for k in range(steps):
@@ -128,7 +133,7 @@ class ratio_along_path:
         "return total => return total ** (1 / max(1, len(path) - 1))": "You take the mean of the steps. Multiply them.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         ratio, loop = _Ratio(_table(torch.Generator().manual_seed(1), 3, 3)), [(0, 0, 0), (1, 0, 0), (1, 2, 0)]
         loops = {"there and back": [*loop, *loop[-2::-1]], "around": [*loop, (1, 2, 1), (0, 2, 1), (0, 0, 1), loop[0]]}
         lines = {name: [(k, function(ratio, path[: k + 1])) for k in range(len(path))] for name, path in loops.items()}
@@ -137,10 +142,10 @@ class ratio_along_path:
 
 @exercise("one row of ratios gave you a pmf over characters. Its Z has N terms, not N to the power of L.")
 class conditional:
-    def reference(log_score, i):
+    def reference(log_score: Any, i):
         return log_score[i].softmax(-1)
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L in SIZES:
             yield concrete_score._reference(_table(rng, N, L), _text(rng, N, L)).log(), int(_text(rng, L, 1))
         some = concrete_score._reference(_table(rng, 4, 2), torch.tensor([1, 0])).log()
@@ -154,7 +159,7 @@ class conditional:
         "character, whose ratio is 1. It is one of the N choices too.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         words = Words()
         log_score = words.score(Uniform(26))(words.alphabet.encode("cat")[None], torch.tensor([0.02]))[0]
         p = function(log_score.double(), 1)
@@ -179,10 +184,10 @@ PLACES = "You compare which characters occur. Their positions matter too: 'stop'
 
 @exercise("it compares the texts position by position.")
 class hamming:
-    def reference(a, b):
+    def reference(a: Any, b):
         return sum(c != d for c, d in zip(a, b))
 
-    def cases(rng):
+    def cases(rng: Any):
         yield "a", "a"
         yield "a", "b"
         yield "abc", "abd"
@@ -206,7 +211,7 @@ class hamming:
         _edit_distance: "This is the edit distance, which can shift letters. Compare each position with the same one.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         words = ["stop", "step", "shop", "ship", "spot", "them", "post"]
         return bars(words, [int(function("stop", word)) for word in words], "Your distance of each word from stop")
 
@@ -216,7 +221,7 @@ SAME = "All your rows are the same tensor, changed again and again. Store a copy
 
 @exercise("you found all L (N - 1) texts that differ in one position, each exactly once.")
 class neighbors:
-    def reference(x, N):
+    def reference(x: Any, N):
         found = []
         for i in range(len(x)):
             for c in range(N):
@@ -226,7 +231,7 @@ class neighbors:
                     found.append(y)
         return torch.stack(found)
 
-    def cases(rng):
+    def cases(rng: Any):
         yield torch.tensor([1]), 3
         yield torch.tensor([0, 1]), 2
         yield torch.tensor([0, 0]), 3
@@ -234,7 +239,7 @@ class neighbors:
         for N, L in [(4, 3), (3, 5), (6, 4)]:
             yield _text(rng, N, L), N
 
-    def measure(result, x, N):
+    def measure(result: Any, x, N):
         """Sort by position and character of the first change, like the reference: any order counts as right."""
         y = tensor(result)
         if y.ndim != 2 or y.shape[1] != len(x) or y.is_floating_point():
@@ -255,18 +260,18 @@ class neighbors:
         "texts. Neighbors differ from x in exactly one position.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         texts = ["".join("aemnt"[c] for c in y) for y in function(torch.tensor([2, 0, 4]), 5)]
         return show.ladder(texts, highlight=["mat"], title="Your neighbors of mat, from the letters a e m n t")
 
 
 @exercise("you know which position to change, and into what. That is one greedy step.")
 class best_jump:
-    def reference(log_score, x):
+    def reference(log_score: Any, x):
         others = log_score.scatter(-1, x[:, None], -torch.inf)
         return divmod(int(others.argmax()), log_score.shape[1])
 
-    def cases(rng):
+    def cases(rng: Any):
         for N, L in SIZES:
             for shift in (-3.0, 0.0):  # -3: all neighbors are less probable than the text
                 x = _text(rng, N, L)
@@ -278,7 +283,7 @@ class best_jump:
         log_score = torch.tensor([[-1.0, 0, -2], [0, -3, -0.5]])  # a neighbor as probable as x
         yield log_score, torch.tensor([1, 1])
 
-    def measure(result, log_score, x):
+    def measure(result: Any, log_score, x):
         """The position and the character as integers, from a pair of numbers in any form."""
         refuse(result is None, "You returned None. One jump is the best, even if all make the text less probable.")
         pair = tensor(result)
@@ -294,7 +299,7 @@ class best_jump:
         "below 0 makes the text less probable.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         words, states = Words(), [torch.tensor([[23, 16, 25]])]  # xqz
         for _ in range(3):
             jump = tensor(
@@ -316,7 +321,7 @@ LEFT = "hamming._reference(path[-1], goal)"
     measured="the number of words in the ladder",
 )
 class shortest_ladder:
-    def reference(words, start, goal):
+    def reference(words: Any, start, goal):
         queue, seen = [[start]], {start}
         while queue:
             path = queue.pop(0)
@@ -328,7 +333,7 @@ class shortest_ladder:
                     queue.append([*path, word])
         return None
 
-    def cases(rng):
+    def cases(rng: Any):
         few = ["cat", "cot", "dot", "dog", "cog", "bat", "bag", "bog", "ice", "off"]
         yield ["cat"], "cat", "cat"
         yield ["cat", "cot"], "cat", "cot"
@@ -349,7 +354,7 @@ class shortest_ladder:
             yield some, some[0], some[-1]
             yield some[::-1], some[3], some[-4]
 
-    def measure(result, words, start, goal):
+    def measure(result: Any, words, start, goal):
         """The length of the ladder, because there may be several shortest ladders; None if there is none."""
         best = shortest_ladder._reference(words, start, goal)
         refuse(result is None and best, f"You returned None, but there is a ladder: {' → '.join(best)}.")
@@ -377,6 +382,6 @@ class shortest_ladder:
         "You extend the ladder that is closest to the goal first. Extend the one that you found first.",
     }  # fmt: skip
 
-    def picture(function):
+    def picture(function: Any):
         few = ["cat", "cot", "dot", "dog", "cog", "bat", "bag", "bog", "bit", "big", "dig", "pit", "pot"]
         return show.ladder(few, highlight=function(few, "pit", "dog"), title="Your shortest ladder from pit to dog")
