@@ -327,6 +327,49 @@ def test_mistakes_are_edits_or_expressions_or_functions():
             failure(made(line, *cases, mistakes={bad: ""}), lambda x, a: x)
 
 
+def weighted(p, x, sigma):
+    total = 1.0
+    for k in range(len(x)):
+        total *= p[x[k]]
+    rest = 1 - torch.exp(-sigma)
+    return total, (rest[:, None] * p).sum(-1) - p[x[0]]
+
+
+RNG = torch.Generator().manual_seed(0)
+WEIGHTED = [
+    (torch.rand(5, generator=RNG), torch.randint(5, (L,), generator=RNG), torch.rand(L, generator=RNG))
+    for L in (2, 3, 4, 5)
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("total *= => total +=", "with `total += p[x[k]]` in place of `total *= p[x[k]]`"),
+        ("total = 1.0 => total = 0.0", "with `total = 0.0` in place of `total = 1.0`"),
+        ("range(len(x)) => range(1, len(x))", "with `range(1, len(x))` in place of `range(len(x))`"),
+        ("1 - torch.exp => torch.exp", "without `1 -`"),
+        ("torch.exp( => torch.expm1(", "with `torch.expm1(-sigma)` in place of `torch.exp(-sigma)`"),
+        ("-sigma => sigma", "without the minus in front of `sigma`"),
+        (
+            "rest[:, None] * p => rest[:, None] / p",
+            "with `/` in place of `*` in `(1 - torch.exp(-sigma))[:, None] * p`",
+        ),
+        ("- p[x[0]] =>", "without `- p[x[0]]`"),
+        ("x[0] => x[1]", "with `x[1]` in place of `x[0]`"),
+        ("x[k] => k", "with `k` in place of `x[k]`"),
+        ("result[::-1]", "You return the two results in the wrong order."),
+    ],
+)
+def test_slip_is_found_in_the_reference(wrong, says):
+    """The smallest expression that occurs once is quoted."""
+    exercise = made(weighted, *WEIGHTED, mistakes={wrong: ""})
+    ((mistake, _),) = exercise._mistakes
+    found = failure(made(weighted, *WEIGHTED), mistake)
+    assert says in " ".join(str(found).split()) and found.located and found.diagnosis is None
+    assert says not in " ".join(str(failure(made(weighted, *WEIGHTED, slips=False), mistake)).split())
+
+
 def test_mistake_is_named_only_if_a_wrong_number_agrees():
     """Equal errors, and agreement where the mistake is right, prove nothing."""
     known = {"6 // x if x < 3 else [][0]": "You index an empty list.", "result + (x > 1)": "One more."}

@@ -410,9 +410,8 @@ class sample:
 
         states.append(function(score, 5, 16, process.mask, 24, torch.Generator().manual_seed(0)))
         never, times = torch.zeros(16, dtype=torch.bool), torch.linspace(1, 0, len(states))
-        return show.animation(
-            Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet)
-        )
+        film = Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet)
+        return show.animation(film)
 
 
 # 8 -----------------------------------------------------------------------------------------------------------------

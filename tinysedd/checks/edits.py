@@ -76,6 +76,8 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
         while isinstance(around, ast.expr) and len(equal.get(ast.dump(around), [])) > 1:
             around = parents.get(id(around))  # the smallest expression that occurs once
         whole = isinstance(parents[id(part)], ast.Return)
+        if whole and slips is _values:
+            continue  # relations.py says more about "the right one transposed"
         for (new, text, *quoted), alone in itertools.product(slips(part, quote.names), (False, True)):
             context = around if alone and len(same) > 1 and id(around) in parents else None
             before = ast.unparse(context or part)
@@ -127,17 +129,26 @@ class _Quote:
 
     def __call__(self, text: str, *parts: ast.AST | str) -> str:
         """A text with parts of the function filled in, in backticks and without NOTHING."""
-        return text.format(*(f"`{self._expanded(p if isinstance(p, str) else ast.unparse(p))}`" for p in parts))
+        sources = [part if isinstance(part, str) else ast.unparse(part) for part in parts]
+        plain = any(source.isidentifier() for source in sources)
+        return text.format(*(f"`{_readable(source if plain else self._expanded(source))}`" for source in sources))
 
     def _expanded(self, source: str) -> str:
+        """The source with names replaced by what they stand for, unless it becomes too long, or is a statement."""
         long = source
-        statement = "\n" in source or " = " in source
-        for name, value in reversed(self._meaning.items()) if not statement and not source.isidentifier() else ():
+        for name, value in reversed(self._meaning.items()):
             long = re.sub(rf"(?<![.\w]){name}\b(?!=)", lambda _, value=value: f"({value})", long)
-        with contextlib.suppress(SyntaxError):
-            long = ast.unparse(ast.parse(long.replace(NOTHING, "__nothing__")))
-        long = long if len(long) <= LONGEST else source
-        return re.sub(r"\(\((.* for .*)\)\)", r"(\1)", long).replace(NOTHING, "").replace("._reference", "").strip()
+        try:
+            long = ast.unparse(ast.parse(long, mode="eval"))
+        except SyntaxError:
+            return source
+        return long if len(long) <= LONGEST else source
+
+
+def _readable(source: str) -> str:
+    """The source without what is NOTHING, and without a second pair of parentheses around a generator expression."""
+    source = re.sub(r"\(\((.* for .*)\)\)", r"(\1)", source)
+    return source.replace(NOTHING, "").replace("._reference", "").strip()
 
 
 def _structure(part: ast.AST, names: set[str]) -> Iterator[tuple]:
@@ -176,6 +187,7 @@ def _structure(part: ast.AST, names: set[str]) -> Iterator[tuple]:
                     yield ast.Subscript(value, ast.Tuple(at) if len(at) > 1 else new), ""
             if isinstance(index, ast.Name):
                 yield ast.Subscript(value, ast.Tuple([ast.Slice(), index])), ""
+                yield index, ""
             if len(several) == 2:
                 yield ast.Subscript(value, ast.Tuple(several[::-1])), ""
         case ast.Attribute(a, "T" | "mT"):

@@ -253,6 +253,8 @@ class Exercise:
                         outcome.error = InvalidResult(str(error))
                 return outcome
             except NotImplementedError as error:
+                if not limited:  # PyTorch raises it, too
+                    return Outcome(error=error)
                 task = str(error) or inspect.getdoc(function) or f"Write {self.name}({', '.join(self.parameters)})."
                 lines = [f"{self.name} is not written yet.", "", *paragraph(f"Your task: {task}")]
                 raise CheckFailed("\n".join(lines)) from None

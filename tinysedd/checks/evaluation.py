@@ -50,9 +50,7 @@ class bound_per_text:
             points.append((K, bounds.mean().item(), bounds.std().item() / math.sqrt(60)))
         exact = -world.log_prob(x0).mean().item()
         lines = {"your bound of the truth, mean of 60 texts": points}
-        return show.curve(
-            lines, exact=exact, x="noise levels", y="nats per text", title="More noise levels, less chance"
-        )
+        return show.curve(lines, exact=exact, x="noise levels", y="nats per text", title="More levels, less chance")
 
 
 def _nats(rng: torch.Generator, M: int, scale: float = 3.0) -> Tensor:
@@ -109,15 +107,14 @@ class paired_gap:
         "d.std() / len(d) ** 0.5 => ((a.var() + b.var()) / len(d)).sqrt()": PAIRED,
         "d.std() => (a.std() + b.std())": PAIRED,
         "d.std() => (a.std() - b.std()).abs()": PAIRED,
+        "d.mean() => d.mean().abs()": "You drop the sign of the gap. It is negative where b is larger.",
     }  # fmt: skip
 
     def picture(function: Any):
         hard, *noise = torch.randn(3, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         a, b = (12 + 3 * hard + gap + z / 2 for gap, z in zip((0.3, 0.0), noise))
         points = [(M, *map(float, function(a[:M], b[:M]))) for M in (10, 20, 50, 100, 200, 500, 1000)]
-        return show.curve(
-            {"your gap ± your error": points}, exact=0.3, x="texts", y="nats per text", title="The error shrinks"
-        )
+        return show.curve({"your gap ± error": points}, exact=0.3, x="texts", y="nats", title="The error shrinks")
 
 
 class _Causal:
@@ -230,9 +227,7 @@ class group_errors:
         f = information_curve(score, process, world.sample(8, rng), score, generator=rng).f.double()  # 16 characters
         lost = [(n, sum(float(function(f, f, k, m)[0]) for k, m in [(0, n), (n, 16 - n)])) for n in range(1, 16)]
         title = "Texts such as 'ant or bee? bee!', written in two groups"
-        return show.curve(
-            {"your factorization errors": lost}, x="characters in the first group", y="nats lost", title=title
-        )
+        return show.curve({"your errors": lost}, x="characters in the first group", y="nats lost", title=title)
 
 
 COST, JOINT, SELECT = "-p.log().mean()", "joint[tuple(x0)].log()", "joint.select(i, c)"
@@ -270,9 +265,7 @@ class cost_of_one:
             joint[(0,) * n] = joint[(1,) * n] = 0.5
             yours.append((n, float(function(joint, torch.zeros(n, dtype=torch.int64)))))
         lines = {"formula, your cost": yours, "formula, joint cost / n": [(n, math.log(2) / n) for n in range(1, 8)]}
-        return show.curve(
-            lines, exact=math.log(2), x="bits of a text", y="nats per text", title="Bits that are always equal"
-        )
+        return show.curve(lines, exact=math.log(2), x="bits of a text", y="nats", title="Bits that are always equal")
 
 
 VERDICT = "total - 3 * error > 1"
@@ -310,9 +303,7 @@ class audit:
         lies = [x / 10 for x in range(-5, 16)]
         found = [(lie, *map(float, function(-p.log() - lie, torch.full_like(p, 0.5))[:2])) for lie in lies]
         title = "The 339 words of Words: what a claim adds up to"
-        return show.curve(
-            {"your sum ± your error": found}, exact=1, x="nats below the truth", y="sum of e^-B", title=title
-        )
+        return show.curve({"your sum ± error": found}, exact=1, x="nats below the truth", y="sum of e^-B", title=title)
 
 
 @exercise("you know exactly what a sampler with a temperature writes, and it is not p^(1/T).")
@@ -344,6 +335,4 @@ class temperature_law:
                 (T, tensor(function(table, T)), table ** (1 / T)) for T in (0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
             ]
             lines[name] = [(T, float((q - goal / goal.sum()).abs().sum() / 2)) for T, q, goal in found]
-        return show.curve(
-            lines, exact=0, x="temperature", y="TV", title="How far is your law from p^(1/T), normalized?"
-        )
+        return show.curve(lines, exact=0, x="temperature", y="TV", title="Your law's distance from p^(1/T), normalized")

@@ -234,9 +234,7 @@ def _valley(function, process: Process, noise: float = 1.0) -> object:
     x = process.perturb(x0, sigma, rng)
     score = words.score(process)(x, sigma).double()
     points = [(f, function(score + math.log(f), x, x0, sigma).sum(-1).mean().item()) for f in (0.5, 0.7, 1, 1.4, 2)]
-    return show.curve(
-        {"your loss": points}, x="exact ratios times", y="mean cost", title="The exact scores cost the least"
-    )
+    return show.curve({"loss": points}, x="exact ratios times", y="mean cost", title="The exact scores cost least")
 
 
 SUM, KEY = "cost.sum(-1)", "torch.expm1(sigma)"
@@ -386,9 +384,7 @@ class weighted_loss:
             points.append(
                 (t[0], function(lambda x, sigma: process.log_score(even, x, sigma), process, x, x0, t).item())
             )
-        return show.curve(
-            {"an even guess": points}, x="time t", y="your loss", title="Each masked character costs log 20"
-        )
+        return show.curve({"an even guess": points}, x="time t", y="your loss", title="A masked character costs log 20")
 
 
 @exercise("the average follows the weights without their jumps.")

@@ -52,9 +52,7 @@ class rate_matrix:
         lines = {
             name: [(k / 10, M.double().matrix_power(k)[0, 0].item()) for k in range(41)] for name, M in steps.items()
         }
-        return show.curve(
-            lines, x="noise σ", y="p(still an a)", title="An a after many small steps with your rates, N = 4"
-        )
+        return show.curve(lines, x="noise σ", y="p(still an a)", title="An a, after many small steps, N = 4")
 
 
 ALL = "torch.linalg.matrix_exp(sigma * Q)"
@@ -89,9 +87,7 @@ class transition:
         ring = torch.eye(5, dtype=torch.float64).roll(1, 1) - torch.eye(5, dtype=torch.float64)  # a → b → c → d → e → a
         T = [(sigma, function(ring, sigma)[0]) for sigma in torch.linspace(0, 10, 41).tolist()]
         lines = {c: [(sigma, row[k].item()) for sigma, row in T] for k, c in enumerate("abcde")}
-        return show.curve(
-            lines, x="noise σ", y="probability", title="A hit turns a into b, b into c, ... e into a: where is an a?"
-        )
+        return show.curve(lines, x="noise σ", y="probability", title="A hit turns a into b, b into c ... and e into a")
 
 
 RATE = "(1 - eps) / rest"
@@ -133,18 +129,11 @@ WHOLE = f"Each text is hit as a whole or not at all. {EACH}"
 PLACES = f"All texts are hit at the same positions. {EACH}"
 SHARED = f"Some texts are hit at the same positions, so they share their random numbers. {EACH}"
 ALONG = f"Whether a character is hit depends on the character before it. {EACH}"
-COUNTED = (
-    "The number of hits hardly varies: you hit a fixed number of characters in each text or at each position. Hit each "
-    "character independently, with probability 1 - e^-sigma, so that the number varies by chance."
-)
+COUNTED = "You hit a fixed number of characters in each text or at each position. Hit each character independently."
 PASS = "Pass `generator=generator` to every random call, and do not seed one of your own."
 AGAIN = f"Two calls with the same generator hit the same characters. {PASS}"
-ONE_CHARACTER = (
-    "All hit characters of a text become the same one. Draw a new character for each position, (B, L) in all."
-)
-SAME_CHARACTERS = (
-    "The new characters are the same in several texts. Draw a new one for each position of each text, (B, L) in all."
-)
+ONE_CHARACTER = "All hit characters of a text become the same one. Draw a new character for each position."
+SAME_CHARACTERS = "The new characters are the same in several texts. Draw a new one for each position of each text."
 CHARACTERS_AGAIN = f"Two calls with the same generator drew the same new characters. {PASS}"
 
 

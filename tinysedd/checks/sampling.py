@@ -450,7 +450,8 @@ MASK = "You put another state at free positions. The mask comes after the last c
 @exercise("any sampler can now start from your prompt.")
 class read_prompt:
     def reference(prompt: Any, length, characters):
-        refuse(len(prompt) > length, f"the prompt has {len(prompt)} characters; there is room for {length}")
+        if len(prompt) > length:
+            raise ValueError(f"the prompt has {len(prompt)} characters; there is room for {length}")
         prompt = prompt.ljust(length, "_")
         x = [len(characters) if c == "_" else characters.index(c) for c in prompt]
         return torch.tensor(x), torch.tensor([c == "_" for c in prompt])

@@ -81,9 +81,7 @@ class concrete_score:
         words = Words()
         x = words.alphabet.encode("cat")
         s = function(words.noised(Uniform(26), sigma=0.0), x)
-        return show.heatmap(
-            s.log(), x, words.alphabet, title="Your score of cat without noise: few neighbors are words"
-        )
+        return show.heatmap(s.log(), x, words.alphabet, title="Your score of cat: few neighbors are words")
 
 
 class _Ratio:
@@ -308,9 +306,8 @@ class best_jump:
             states.append(states[-1].clone())
             states[-1][0, int(jump[0])] = int(jump[1])
         never = torch.zeros(3, dtype=torch.bool)
-        return show.animation(
-            Trajectory(torch.stack(states), torch.linspace(1, 0, 4), never, 3, alphabet=words.alphabet)
-        )
+        film = Trajectory(torch.stack(states), torch.linspace(1, 0, 4), never, 3, alphabet=words.alphabet)
+        return show.animation(film)
 
 
 LEFT = "hamming._reference(path[-1], goal)"
@@ -357,7 +354,7 @@ class shortest_ladder:
     def measure(result: Any, words, start, goal):
         """The length of the ladder, because there may be several shortest ladders; None if there is none."""
         best = shortest_ladder._reference(words, start, goal)
-        refuse(result is None and best, f"You returned None, but there is a ladder: {' → '.join(best)}.")
+        refuse(result is None and best, f"You returned None, but there is a ladder: {' → '.join(best or [])}.")
         if result is None:
             return None
         words_only = isinstance(result, list | tuple) and all(isinstance(word, str) for word in result)
