@@ -1,7 +1,7 @@
 """Wrong versions of a reference that need no line in an exercise: its source with one small edit of a usual kind.
 
 Most mistakes are one slip: a factor is missing, an operator or a function is another one, an index is off by one, an
-argument is taken for another. The message quotes the part where the slip is, and nothing else of the reference.
+argument is taken for another. The message quotes the part where the slip is, unless that gives the answer away.
 """
 
 import ast
@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import math
 import re
 import textwrap
 import warnings
@@ -67,6 +68,7 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
     if not isinstance(tree, ast.FunctionDef):
         return
     seen, quote, places = {ast.unparse(tree)}, _Quote(tree), _places(tree)
+    longest = 0.6 * len(ast.unparse(tree.body)) if len(tree.body) == 1 else math.inf
     parents = {id(part): parent for parent, _, _, part in places}
     equal = collections.defaultdict(list)  # parts that read alike are edited together, and one by one
     for _, holder, key, part in places:
@@ -92,8 +94,12 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
                     text, quoted = f"{RESULTS} with {{}}.", [after if "return" in after else f"return {after}"]
                 elif context or not text:
                     text, quoted = f"{RESULTS} with {{}} in place of {{}}.", [after, before]
+                quoted = [q if isinstance(q, str) else ast.unparse(q) for q in quoted]
+                if max(map(len, quoted), default=0) > longest:  # it would give the answer away
+                    text, quoted = text.partition(" in {}")[0] + ".", []
                 with contextlib.suppress(SyntaxError):  # not every edit makes sense
-                    yield compiled(source, reference), functools.partial(quote, text, *quoted)
+                    if "{}" not in text or quoted:
+                        yield compiled(source, reference), functools.partial(quote, text, *quoted)
 
 
 def _places(tree: ast.FunctionDef) -> list[tuple[Any, Any, Any, Any]]:
@@ -127,11 +133,10 @@ class _Quote:
                 case ast.Assign([ast.Name(name)], value) if written.count(name) == 1 and not name.isupper():
                     self._meaning[name] = ast.unparse(value)
 
-    def __call__(self, text: str, *parts: ast.AST | str) -> str:
+    def __call__(self, text: str, *parts: str) -> str:
         """A text with parts of the function filled in, in backticks and without NOTHING."""
-        sources = [part if isinstance(part, str) else ast.unparse(part) for part in parts]
-        plain = any(source.isidentifier() for source in sources)
-        return text.format(*(f"`{_readable(source if plain else self._expanded(source))}`" for source in sources))
+        plain = any(part.isidentifier() for part in parts)
+        return text.format(*(f"`{_readable(part if plain else self._expanded(part))}`" for part in parts))
 
     def _expanded(self, source: str) -> str:
         """The source with names replaced by what they stand for, unless it becomes too long, or is a statement."""
