@@ -20,8 +20,6 @@ from tinysedd.process import Absorbing
 from tinysedd.sampling import Trajectory
 from tinysedd.worlds import Words
 
-# 1 -----------------------------------------------------------------------------------------------------------------
-
 
 @exercise("the network will read numbers, and you can read what it writes.")
 class blocks:
@@ -53,13 +51,7 @@ class blocks:
     }  # fmt: skip
 
 
-# 2 -----------------------------------------------------------------------------------------------------------------
-
-
 add_noise = noise.perturb_absorbing.renamed("add_noise")
-
-
-# 3 -----------------------------------------------------------------------------------------------------------------
 
 
 @exercise("from any outputs of a network you get a score: positive ratios with the right sum.", gradient="logits")
@@ -85,9 +77,6 @@ class log_score:
         log_s = function(log_p, sigma).where((x == 26)[..., None], log_p)[0]
         log_s = torch.cat([log_s, log_s[:, :1].where(x[0, :, None] == 26, -torch.inf) * 0], -1)
         return show.heatmap(log_s, x[0], words.alphabet, title="Your score of c·t: which letters belong in the gap?")
-
-
-# 4 -----------------------------------------------------------------------------------------------------------------
 
 
 @exercise("it sees the whole text, both sides of each gap, and answers with a score.", seconds=30)
@@ -170,9 +159,6 @@ def _ask(network: nn.Module, x: Tensor, sigma: Tensor) -> Tensor:
         raise ValueError(f"{why}\n{mask}\nIt comes from this line: {line}".replace("\n\n", "\n")) from None
 
 
-# 5 -----------------------------------------------------------------------------------------------------------------
-
-
 @exercise("this loss needs no true ratio, and it is 0 where the guess is right.", gradient="log_s")
 class score_entropy_loss:
     def reference(log_s: Any, x, x0, t, mask):
@@ -210,7 +196,6 @@ class score_entropy_loss:
         return learning._valley(loss, Absorbing(26), total_noise(torch.tensor(0.6)).item())
 
 
-# 6 -----------------------------------------------------------------------------------------------------------------
 class _Table(nn.Module):
     """A network that learns which characters are frequent at each position; it ignores x, and notes what it is given.
 
@@ -309,7 +294,6 @@ class train:
         return show.curve({"your loss": means}, x="steps", y="loss", title="A small table learns with your loop")
 
 
-# 7 -----------------------------------------------------------------------------------------------------------------
 TEXTS = 5000
 
 
@@ -361,14 +345,7 @@ class sample:
             yield _Exact(p, factor), TEXTS, p.ndim, len(p), steps, torch.Generator().manual_seed(steps)
 
     def measure(result: Any, score, count, length, mask, steps, generator):
-        calls = [texts if isinstance(texts, Tensor) else torch.empty(0) for texts in result]
-        for x in calls:
-            wanted = (
-                f"Texts were expected, integers of shape ({count}, {length}), but you returned {describe(result[0])}."
-            )
-            refuse(x.shape != (count, length) or x.is_floating_point(), wanted)
-            refuse(((x < 0) | (x > mask)).any(), f"States are the numbers 0 to {mask}.")
-        asked = len(score.levels)
+        calls, asked = sampling._drawn(result, (count, length), mask + 1), len(score.levels)
         wanted = f"With steps = {steps}, ask the score in each step, at the noise before it: {steps} levels of noise."
         refuse(asked != steps, f"{wanted} You asked it at {asked}.")
         right = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))[:-1].tolist()
@@ -378,11 +355,9 @@ class sample:
         refuse(off, f"You ask at the noise levels {yours}. Use total_noise(t) at even times t from 1 down: {wanted}.")
         redrawn = score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any()
         refuse(redrawn, "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).")
-        left = any((x == mask).any() for x in calls)
+        left = (calls == mask).any()
         refuse(left, "Masks are left at the end. In the last step, to noise 0, staying a mask has probability 0.")
-        numbers = torch.stack(calls) @ (mask + 1) ** torch.arange(length - 1, -1, -1)
-        p = torch.bincount(numbers.flatten(), minlength=(mask + 1) ** length) / numbers.numel()
-        return p.view((mask + 1,) * length)
+        return sampling._shares(calls, mask + 1)
 
     def exact(score: Any, count, length, mask, steps, generator):
         """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
@@ -412,9 +387,6 @@ class sample:
         never, times = torch.zeros(16, dtype=torch.bool), torch.linspace(1, 0, len(states))
         film = Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet)
         return show.animation(film)
-
-
-# 8 -----------------------------------------------------------------------------------------------------------------
 
 
 @exercise(
@@ -460,10 +432,7 @@ class main:
         elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
         refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
         shown = sum(w[::2].count("a") for w in written) >= 0.9 * length / 2 * len(written)
-        refuse(
-            not shown,
-            "Your texts do not show what was learned. Give sample the trained network.",
-        )
+        refuse(not shown, "Your texts do not show what was learned. Give sample the trained network.")
         return p
 
     def exact(text: Any, every, steps):

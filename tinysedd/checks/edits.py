@@ -68,7 +68,7 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
     if not isinstance(tree, ast.FunctionDef):
         return
     seen, quote, places = {ast.unparse(tree)}, _Quote(tree), _places(tree)
-    longest = 0.6 * len(ast.unparse(tree.body)) if len(tree.body) == 1 else math.inf
+    longest = 0.6 * len(ast.unparse(tree.body[0])) if len(tree.body) == 1 else math.inf
     parents = {id(part): parent for parent, _, _, part in places}
     equal = collections.defaultdict(list)  # parts that read alike are edited together, and one by one
     for _, holder, key, part in places:

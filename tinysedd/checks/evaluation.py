@@ -187,9 +187,8 @@ class agreeing_share:
     def picture(function: Any):
         world, _, _ = animals()
         x = world.sample(5000, torch.Generator().manual_seed(1))  # such as "ant or bee? ant!"
-        found = [
-            (B, *map(float, function(x[:B], [0, 1, 2], [12, 13, 14]))) for B in (20, 50, 100, 200, 500, 1000, 5000)
-        ]
+        sizes, ends = (20, 50, 100, 200, 500, 1000, 5000), ([0, 1, 2], [12, 13, 14])
+        found = [(B, *map(float, function(x[:B], *ends))) for B in sizes]
         title = "Is the first animal also the last one?"
         return show.curve({"your share ± your error": found}, exact=9 / 16, x="texts", y="share of texts", title=title)
 
@@ -331,8 +330,7 @@ class temperature_law:
     def picture(function: Any):
         p, lines = torch.tensor([[0.4, 0.0, 0.0], [0.1, 0.1, 0.1], [0.1, 0.15, 0.05]], dtype=torch.float64), {}
         for name, table in {"left to right": p, "right to left": p.T}.items():
-            found = [
-                (T, tensor(function(table, T)), table ** (1 / T)) for T in (0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
-            ]
+            temperatures = (0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
+            found = [(T, tensor(function(table, T)), table ** (1 / T)) for T in temperatures]
             lines[name] = [(T, float((q - goal / goal.sum()).abs().sum() / 2)) for T, q, goal in found]
         return show.curve(lines, exact=0, x="temperature", y="TV", title="Your law's distance from p^(1/T), normalized")

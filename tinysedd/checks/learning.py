@@ -34,10 +34,7 @@ class score_entropy:
             yield _guesses(rng, *shape)
         s, r = _guesses(rng, 6)
         yield s, r * (torch.arange(6) < 3)  # half of the ratios are 0
-        yield (
-            torch.tensor([1e-4, 3e-4, 2e-4]),
-            torch.tensor([1e-4, 1e-4, 5e-4]),
-        )
+        yield torch.tensor([1e-4, 3e-4, 2e-4]), torch.tensor([1e-4, 1e-4, 5e-4])
 
     mistakes = {
         ("s.log() => s.log2()", "torch.xlogy(r, r) => torch.xlogy(r, r.log2().exp())"): "You use the logarithm to "
@@ -98,9 +95,7 @@ def _denoiser(rng: torch.Generator, B: int, L: int, N: int) -> Tensor:
     return (2 * torch.randn(B, L, N, generator=rng)).softmax(-1)
 
 
-def _noised(
-    rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], sigma: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _noised(rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], sigma: float) -> tuple[Tensor, ...]:
     """x (B, L), x0 (B, L) and sigma (B,), which runs from the given value to twice that value."""
     x0 = torch.randint(N, (B, L), generator=rng)
     return kind(N).perturb(x0, torch.ones(B), rng), x0, sigma * torch.linspace(1, 2, B)
@@ -284,9 +279,7 @@ class absorbing_score_entropy:
 # 05 ----------------------------------------------------------------------------------------------------------------
 
 
-DIVIDES_U = (
-    "u moves your times by u / B only. Divide only b by B: u moves the whole comb, and what leaves it wraps around."
-)
+DIVIDES_U = "u moves your times by u / B only. Divide only b by B: u moves the whole comb, which wraps around."
 RANDOM = "You draw B random times. The only random number is u: each time follows from u and b."
 
 
@@ -318,9 +311,8 @@ class spread_times:
         u = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         times = torch.cat([tensor(function(16, shift.item())).double() for shift in u])
         counts = torch.histc(times, 20, 0, 1)
-        return bars(
-            range(20), counts, "Your times in 500 batches of 16", 400.0, xlabel="time, in twentieths", ylabel="times"
-        )
+        title = "Your times in 500 batches of 16"
+        return bars(range(20), counts, title, 400.0, xlabel="time, in twentieths", ylabel="times")
 
 
 class _RandomScore:
@@ -381,9 +373,8 @@ class weighted_loss:
         even = torch.full((*x0.shape, 20), 1 / 20).log()
         for t in torch.linspace(0.25, 1, 16)[:, None].expand(-1, len(x0)):
             x = process.perturb(x0, process.schedule.total(t), rng)
-            points.append(
-                (t[0], function(lambda x, sigma: process.log_score(even, x, sigma), process, x, x0, t).item())
-            )
+            loss = function(lambda x, sigma: process.log_score(even, x, sigma), process, x, x0, t)
+            points.append((t[0], loss.item()))
         return show.curve({"an even guess": points}, x="time t", y="your loss", title="A masked character costs log 20")
 
 

@@ -21,9 +21,6 @@ def _process(N: int, absorbing: bool) -> Absorbing | Uniform:
     return Absorbing(N) if absorbing else Uniform(N)
 
 
-# One character ------------------------------------------------------------------------------------------------------
-
-
 @exercise("both processes are defined by these rates. Everything else follows from them.")
 class rate_matrix:
     def reference(N: Any, absorbing):
@@ -121,7 +118,6 @@ class log_linear:
         return show.curve(lines, x="time t", y="your noise σ", title="A smaller eps means more noise at the end")
 
 
-# A whole text -------------------------------------------------------------------------------------------------------
 DRAWS = 3600  # of each character at each sigma, in each of 2 calls; a tolerance for 6000 draws is 6 standard errors
 TABLES = "how often each character (row) became each state (column), as a fraction; one table for each sigma"
 EACH = "Draw a separate random number for each character of each text, (B, L) in all."
@@ -303,9 +299,6 @@ def _films(function, number: int, mask: int | None) -> object:
     never = torch.zeros(x0.shape[1], dtype=torch.bool)
     film = Trajectory(torch.stack(states), -torch.expm1(-levels), never, 0, mask=mask, alphabet=ALPHABET)
     return show.strip(film, moments=6)
-
-
-# The answer key -----------------------------------------------------------------------------------------------------
 
 
 @exercise("these would be the ratios if the text you started from were the only one.")

@@ -207,6 +207,23 @@ class tweedie_step:
         return _film(lambda s, x, d: function(s, x, d, Q.to(s)), lambda t, s: total(t) - total(s))
 
 
+def _drawn(results: Any, shape: tuple[int, ...], S: int) -> Tensor:
+    """The texts of several calls (C, B, L); ValueError if they do not all have this shape, and states 0 to S - 1."""
+    calls = [tensor(texts) for texts in results]
+    for x in calls:
+        unfit = x.shape != shape or x.is_floating_point()
+        refuse(unfit, f"Texts were expected, integers of shape {(*shape,)}; you returned {describe(results[0])}.")
+        refuse(((x < 0) | (x >= S)).any(), f"States are the numbers 0 to {S - 1}.")
+    return torch.stack(calls)
+
+
+def _shares(x: Tensor, S: int) -> Tensor:
+    """The fraction of each text among texts (..., L), as a table (S,)*L."""
+    L = x.shape[-1]
+    numbers = (x @ S ** torch.arange(L - 1, -1, -1)).flatten()
+    return (torch.bincount(numbers, minlength=S**L) / numbers.numel()).view((S,) * L)
+
+
 TEXTS = 5000  # texts that a sampler writes in each of two calls; a tolerance for 8000 texts is 6 standard errors
 
 
@@ -251,24 +268,14 @@ class mended_sampler:
 
     def measure(result: Any, score, process, x, steps, generator):
         """The fraction of each text, as a table (S,)*L; ValueError if two calls agree too often."""
-        calls, S, L = [tensor(texts) for texts in result], process.num_states, score.p.ndim
-        for texts in calls:
-            shape = (
-                f"All texts were expected, in integers of shape {tuple(x.shape)}, but you returned {describe(texts)}."
-            )
-            refuse(texts.shape != x.shape or texts.is_floating_point(), shape)
-            refuse(((texts < 0) | (texts >= S)).any(), f"States are the numbers 0 to {S - 1}.")
-        asked, numbers = len(score.levels), torch.stack(calls) @ S ** torch.arange(L - 1, -1, -1)
-        levels = (
-            f"With steps = {steps}, ask the score at {steps} or {steps + 1} levels of noise. You asked it at {asked}."
-        )
+        calls, asked = _drawn(result, x.shape, process.num_states), len(score.levels)
+        levels = f"With steps = {steps}, ask the score at {steps} or {steps + 1} levels of noise, not at {asked}."
         refuse(not torch.equal(calls[0], x) and not steps <= asked <= steps + 2, levels)
-        p = torch.bincount(numbers.flatten(), minlength=S**L) / numbers.numel()
-        by_chance = p.square().sum()
-        again = (numbers[0] == numbers[1]).double().mean() - by_chance > 7 * (by_chance / TEXTS).sqrt()
-        again &= process.mask is not None
+        p = _shares(calls, process.num_states)
+        by_chance, agree = p.square().sum(), (calls[0] == calls[1]).all(-1).double().mean()
+        again = process.mask is not None and agree - by_chance > 7 * (by_chance / TEXTS).sqrt()
         refuse(again, f"Two calls with the same generator drew the same characters. {PASS}")
-        return p.view((S,) * L)
+        return p
 
     def exact(score: Any, process, x, steps, generator):
         return torch.nn.functional.pad(score.p, (0, process.num_states - len(score.p)) * score.p.ndim)
@@ -388,10 +395,7 @@ class first_hitting:
 
     def measure(result: Any, denoiser, L, mask, generator):
         """The fraction of each final text; ValueError if a state on the way is not as it should be."""
-        states, shape = (
-            tensor(result),
-            f"The shape should be (L + 1, L) = {(L + 1, L)}: the initial noise, and L steps.",
-        )
+        states, shape = tensor(result), f"The shape should be (L + 1, L) = {(L + 1, L)}: the noise, and L steps."
         refuse(states.shape == (WRITTEN, L), f"You return only the final text. {shape}")
         refuse(states.shape != (WRITTEN, L + 1, L), f"{shape} Yours is {tuple(states.shape[1:])}.")
         changed = states[:, 1:] != states[:, :-1]  # (WRITTEN, L, L)
@@ -406,11 +410,10 @@ class first_hitting:
         refuse(L > 1 and (changed == torch.eye(L, dtype=torch.bool)).all(), LEFT_TO_RIGHT)
         orders, count = changed.long().argmax(-1).unique(dim=0, return_counts=True)
         share = torch.tensor(1 / math.factorial(L))
-        even = (
-            len(orders) * share > 0.99 and ((count / WRITTEN - share).abs() <= binomial_tolerance(WRITTEN)(share)).all()
-        )
+        allowed = binomial_tolerance(WRITTEN)(share)
+        even = len(orders) * share > 0.99 and ((count / WRITTEN - share).abs() <= allowed).all()
         refuse(not even, "Not every mask is equally likely to be next: choose the position at random.")
-        return torch.bincount(states[:, -1] @ mask ** torch.arange(L - 1, -1, -1), minlength=mask**L) / WRITTEN
+        return _shares(states[:, -1], mask).flatten()
 
     def exact(denoiser: Any, L, mask, generator):
         return denoiser.p

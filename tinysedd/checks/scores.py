@@ -300,11 +300,10 @@ class best_jump:
     def picture(function: Any):
         words, states = Words(), [torch.tensor([[23, 16, 25]])]  # xqz
         for _ in range(3):
-            jump = tensor(
-                function(words.score(Uniform(26))(states[-1], torch.tensor([0.1]))[0], states[-1][0])
-            ).tolist()
+            log_score = words.score(Uniform(26))(states[-1], torch.tensor([0.1]))[0]
+            i, y = map(int, tensor(function(log_score, states[-1][0])))
             states.append(states[-1].clone())
-            states[-1][0, int(jump[0])] = int(jump[1])
+            states[-1][0, i] = y
         never = torch.zeros(3, dtype=torch.bool)
         film = Trajectory(torch.stack(states), torch.linspace(1, 0, 4), never, 3, alphabet=words.alphabet)
         return show.animation(film)
