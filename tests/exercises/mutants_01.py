@@ -21,7 +21,7 @@ def largest_becomes_one(weights):
     return weights / max(weights.flatten())
 
 
-@wrong("normalize", "with `weights.sum(-1, keepdim=True)` in place of `weights.sum()`")
+@wrong("normalize", "Your result is the right one with each row divided by its sum")
 def normalizes_rows(weights):
     return weights / weights.sum(dim=-1, keepdim=True)
 
@@ -317,7 +317,7 @@ def conditional_without_z(log_score, i):
     return log_score[i].exp()
 
 
-@wrong("conditional", "with `return log_score[i] / log_score[i].sum(-1, keepdim=True)`")
+@wrong("conditional", "You divide log-scores by their sum")
 def conditional_of_logs(log_score, i):
     return log_score[i] / sum(log_score[i])
 
@@ -335,7 +335,7 @@ def conditional_of_a_column(log_score, i):
     return s / s.sum()
 
 
-@wrong("conditional", "with `return log_score[i].log_softmax(-1)`")
+@wrong("conditional", "Your result is the logarithm of the right one")
 def conditional_in_logs(log_score, i):
     return torch.log_softmax(log_score[i], dim=0)
 

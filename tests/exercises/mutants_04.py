@@ -37,7 +37,7 @@ def entropy_with_a_plus(s, r):
     return s + r * s.log() + torch.xlogy(r, r) - r
 
 
-@wrong("score_entropy", "with `return r - (s - r * s.log() + torch.xlogy(r, r))`")
+@wrong("score_entropy", "Your result is the right one with the sign flipped")
 def entropy_negated(s, r):
     return r * s.log() - s - torch.xlogy(r, r) + r
 
@@ -97,7 +97,7 @@ def gradient_by_s(log_s, r):
     return 1 - r / torch.exp(log_s)
 
 
-@wrong("score_entropy_gradient", "with `return r - log_s.exp()`")
+@wrong("score_entropy_gradient", "Your result is the right one with the sign flipped")
 def gradient_negated(log_s, r):
     return r - torch.exp(log_s)
 

@@ -143,7 +143,7 @@ def prompt_in_numpy(prompt, length, characters):
 # project -----------------------------------------------------------------------------------------------------------
 
 
-@wrong("project", "with `return torch.where(free, prompt, x)`")
+@wrong("project", "You swapped the two")
 def project_inverted(x, prompt, free):
     return torch.where(free, prompt, x)
 
@@ -233,7 +233,7 @@ def one_gap_ratios(log_score, i):
     return torch.exp(log_score[i])[:-1]
 
 
-@wrong("exact_conditional", "with `return log_score[i, :-1].log_softmax(-1)`")
+@wrong("exact_conditional", "Your result is the logarithm of the right one")
 def one_gap_in_logs(log_score, i):
     row = log_score[i, :-1]
     return row - torch.logsumexp(row, 0)
@@ -251,7 +251,7 @@ def one_gap_of_all(log_score, i):
     return s[i] / s.sum()
 
 
-@wrong("exact_conditional", "with `return log_score[i, :-1] / log_score[i, :-1].sum(-1, keepdim=True)`")
+@wrong("exact_conditional", "You divide log-scores by their sum")
 def one_gap_of_logs(log_score, i):
     s = log_score[i, :-1]
     return s / s.sum()
@@ -262,7 +262,7 @@ def one_gap_of_a_column(log_score, i):
     return log_score[:, i].softmax(0)
 
 
-@wrong("exact_conditional", "with `log_score[i, :-1].exp()` in place of `log_score[i, :-1]`")
+@wrong("exact_conditional", "with `log_score.exp()` in place of `log_score`")
 def one_gap_twice(log_score, i):
     return log_score[i, :-1].exp().softmax(0)
 

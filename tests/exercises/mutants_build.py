@@ -171,12 +171,12 @@ def log_score_along_the_wrong_axis(logits, sigma):
     return F.log_softmax(logits, 1) - torch.log(torch.expm1(sigma))[:, None, None]
 
 
-@wrong("log_score", "with `+` in place of `-` in `logits.log_softmax(-1) -")
+@wrong("log_score", "with `+` in place of `-`")
 def log_score_times(logits, sigma):
     return logits.log_softmax(-1) + torch.log(torch.expm1(sigma))[:, None, None]
 
 
-@wrong("log_score", "without `- torch.log(torch.expm1(sigma))[:, None, None]`")
+@wrong("log_score", "The score also depends on sigma")
 def log_score_without_sigma(logits, sigma):
     return logits.log_softmax(-1)
 

@@ -69,6 +69,7 @@ class log_score:
         "logits.log_softmax(-1) => torch.log(logits.softmax(-1))": "You get -inf where a probability is too small for "
         "a number, and no gradient comes back from there. Use log_softmax, which is softmax and log in one.",
         "torch.log(torch.expm1(sigma)) => sigma": "You divide by e^sigma. Divide by e^sigma - 1.",
+        "- torch.log(torch.expm1(sigma))[:, None, None] =>": "The score also depends on sigma: divide by e^sigma - 1.",
     }  # fmt: skip
 
     def picture(function: Any):

@@ -95,7 +95,7 @@ def variants(reference: Callable) -> Iterator[tuple[Callable, Callable[[], str]]
                 elif context or not text:
                     text, quoted = f"{RESULTS} with {{}} in place of {{}}.", [after, before]
                 quoted = [q if isinstance(q, str) else ast.unparse(q) for q in quoted]
-                if max(map(len, quoted), default=0) > longest:  # it would give the answer away
+                if max((len(_readable(q)) for q in quoted), default=0) > longest:  # it would give the answer away
                     text, quoted = text.partition(" in {}")[0] + ".", []
                 with contextlib.suppress(SyntaxError):  # not every edit makes sense
                     if "{}" not in text or quoted:

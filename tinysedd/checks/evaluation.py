@@ -35,6 +35,7 @@ class bound_per_text:
         "/ (1 - share) => * -torch.log(1 - share)": "You weight with sigma. Weight with its derivative, 1 / (1 - m).",
         f"{BOUND} => entropy.sum(-1).mean(-1) / (1 - share).mean(-1)": "You divide the mean of the entropies by the "
         "mean of 1 - m. Divide at each level first, then take the mean.",
+        ".mean(-1) => [:, 0]": "You use the first noise level only. Take the mean over all levels.",
         "torch.trapezoid(entropy.sum(-1) / (1 - share), share)": "You use the trapezoidal rule, which leaves out what "
         "is below the first level and above the last. Take the mean.",
     }  # fmt: skip

@@ -197,8 +197,8 @@ class tweedie_step:
         (".clamp(min=0) =>", "p / p.sum(-1, keepdim=True) => p.softmax(-1)"): "softmax takes exp() first. These are "
         "already probabilities up to a factor: divide each row by its sum.",
         (f"{LESS} => torch.exp(-d * Q)", f"{MORE} => torch.exp(d * Q)"): f"You take exp() of each entry of Q. {EXP}",
-        (f"{LESS} => torch.eye(len(Q)) - d * Q", f"{MORE} => (torch.eye(len(Q)) + d * Q)"): f"You use I + dQ, which is "
-        f"right for a tiny d. {EXP}",
+        (f"{LESS} => (torch.eye(len(Q)) - d * Q)", f"{MORE} => (torch.eye(len(Q)) + d * Q)"): "You use I + dQ, which "
+        f"is right for a tiny d only. {EXP}",
         ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
     }  # fmt: skip
 
@@ -503,6 +503,7 @@ class project:
         yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([0, 2]), torch.tensor([False, False])
 
     mistakes = {
+        "free, x, prompt => free, prompt, x": "You swapped the two. Keep x where a position is free.",
         "prompt.expand_as(x)": "You return the prompt alone, in each row. Keep the texts of x at free positions.",
         "torch.cat([result[:1], x[1:]])": "You put the prompt into the first text only. Put it into every row of x.",
         "x + prompt * ~free": "You add the prompt to x. Replace x with the prompt where a position is not free.",
@@ -541,6 +542,7 @@ class exact_conditional:
             yield torch.tensor(rows), 1
 
     mistakes = {
+        ".softmax(-1) => / log_score[i, :-1].sum()": "You divide log-scores by their sum. Take exp() first.",
         "i, :-1 => i, 1:": "You leave out the first character. The mask is the last state: leave out that one.",
     }  # fmt: skip
 

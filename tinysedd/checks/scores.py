@@ -153,6 +153,7 @@ class conditional:
         yield torch.tensor([[0.0, -9.0, -8.0, 0.5], [0.0, 1.0, 2.0, 3.0]]), 0
 
     mistakes = {
+        ".softmax(-1) => / log_score[i].sum()": "You divide log-scores by their sum. Take exp() first.",
         "result.where(log_score[i] != 0, 0) / result.where(log_score[i] != 0, 0).sum()": "You leave out the current "
         "character, whose ratio is 1. It is one of the N choices too.",
     }  # fmt: skip
