@@ -353,9 +353,7 @@ class sample:
         levels = sorted(score.levels, reverse=True)
         off = any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right))
         yours, wanted = (", ".join(f"{s:.3g}" for s in side[:4]) for side in (levels, right))
-        refuse(
-            off, f"You ask at noise levels {yours}. Use total_noise(t) at evenly spaced times from 1 down: {wanted}."
-        )
+        refuse(off, f"You ask at noise levels {yours}. Use those of evenly spaced times from 1 down: {wanted}.")
         redrawn = score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any()
         refuse(redrawn, "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).")
         left = (calls == mask).any()
@@ -420,9 +418,7 @@ class main:
         refuse("".join(alphabet) != "ab", f"Return the alphabet first, here 'ab'; yours is {describe(alphabet)}.")
         refuse(not isinstance(network, nn.Module), f"The second result should be the network, not {describe(network)}.")
         readable = isinstance(written, list) and len(written) > 0 and all(isinstance(w, str) for w in written)
-        texts = (
-            "The third result should be a list of texts. Turn ids into characters: ''.join(alphabet[i] for i in row)."
-        )
+        texts = "The third result should be a list of texts. Turn ids into characters: alphabet[i] for each id i."
         refuse(not readable, texts)
         length = len(written[0])
         x = torch.tensor([[2], [0], [1]]).repeat(1, length)  # masks; all a but for a mask; all b but for a mask
