@@ -14,96 +14,82 @@ from tinysedd.checks.messages import format_value
 
 
 @exercise("you doubled every number.")
-def double(x):
-    return 2 * x
+class double:
+    def reference(x):
+        return 2 * x
 
+    def cases(rng):
+        yield (torch.rand(3, 2, generator=rng),)
+        yield (torch.tensor([1.0, -torch.inf]),)
 
-@double.cases
-def _(rng):
-    yield (torch.rand(3, 2, dtype=torch.float64, generator=rng),)
-    yield (torch.tensor([1.0, -torch.inf], dtype=torch.float64),)
+    def _triple(x):
+        return 3 * x
 
-
-@double.mistake("You triple.")
-def _(x):
-    return 3 * x
+    mistakes = {_triple: "You triple."}
 
 
 @exercise(
     "heads come up as often as they should.", tolerance=binomial_tolerance(100_000), measured="the fraction of heads"
 )
-def coins(p, count, generator):
-    return torch.rand(count, generator=generator) < p
+class coins:
+    def reference(p, count, generator):
+        return torch.rand(count, generator=generator) < p
 
+    def cases(rng):
+        yield 0.3, 100_000, torch.Generator().manual_seed(1)
+        yield 0.0, 100_000, torch.Generator().manual_seed(2)
 
-@coins.cases
-def _(rng):
-    yield 0.3, 100_000, torch.Generator().manual_seed(1)
-    yield 0.0, 100_000, torch.Generator().manual_seed(2)
+    def measure(result, p, count, generator):
+        heads = tensor(result).double()
+        if heads.shape != (count,):
+            raise ValueError(f"Flip {count} coins.")
+        return heads.mean()
 
-
-@coins.measure
-def _(result, p, count, generator):
-    heads = tensor(result).double()
-    if heads.shape != (count,):
-        raise ValueError(f"Flip {count} coins.")
-    return heads.mean()
-
-
-@coins.exact
-def _(p, count, generator):
-    return p
+    def exact(p, count, generator):
+        return p
 
 
 @exercise("every number is one larger.", in_place=True)
-def count_up(numbers):
-    for i in range(len(numbers)):
-        numbers[i] += 1
+class count_up:
+    def reference(numbers):
+        for i in range(len(numbers)):
+            numbers[i] += 1
 
+    def cases(rng):
+        yield ([1, 2, 3],)
 
-@count_up.cases
-def _(rng):
-    yield ([1, 2, 3],)
-
-
-@count_up.measure
-def _(result, numbers):
-    return torch.tensor(numbers)
+    def measure(result, numbers):
+        return torch.tensor(numbers)
 
 
 @exercise("negative numbers have no square root.")
-def root(x):
-    if x < 0:
-        raise ValueError(f"{x} has no root")
-    return x**0.5
+class root:
+    def reference(x):
+        if x < 0:
+            raise ValueError(f"{x} has no root")
+        return x**0.5
 
-
-@root.cases
-def _(rng):
-    yield (4.0,)
-    yield (-1.0,)
+    def cases(rng):
+        yield (4.0,)
+        yield (-1.0,)
 
 
 @exercise("it is a pair in any order.", repeats=3)
-def pair(x):
-    return x, x + 1
+class pair:
+    def reference(x):
+        return x, x + 1
+
+    def cases(rng):
+        yield (1,)
+
+    def measure(result, x):
+        return tensor(result).sort(-1).values
 
 
-@pair.cases
-def _(rng):
-    yield (1,)
-
-
-@pair.measure
-def _(result, x):
-    return tensor(result).sort(-1).values
-
-
-def made(reference, *cases, **options):
+def made(reference, *cases, mistakes=None, **options):
     """A small exercise with these cases."""
-    new = exercise("it is.", **options)(reference)
-    new.cases(lambda rng: iter(cases))
-    return new
+    parts = {"reference": reference, "cases": lambda rng: iter(cases), "mistakes": mistakes or {}}
+    return exercise("it is.", **options)(type("made", (), parts))
 
 
 def failure(exercise, function) -> CheckFailed:
@@ -297,24 +283,22 @@ def test_in_place_exercise_may_change_its_arguments():
 
 
 @exercise("it is the product of the entropies.", gradient="score")
-def loss(score, x):
-    s = score(x)
-    return (s.exp() * s).mean()
+class loss:
+    def reference(score, x):
+        s = score(x)
+        return (s.exp() * s).mean()
 
-
-@loss.cases
-def _(rng):
-    yield (lambda x: x.square()), torch.rand(2, 3, dtype=torch.float64, generator=rng)
+    def cases(rng):
+        yield (lambda x: x.square()), torch.rand(2, 3, generator=rng)
 
 
 @exercise("each number has its own gradient.", gradient="x")
-def squares(x):
-    return x.square()
+class squares:
+    def reference(x):
+        return x.square()
 
-
-@squares.cases
-def _(rng):
-    yield (torch.tensor([1.0, 2.0, 3.0]),)
+    def cases(rng):
+        yield (torch.tensor([1.0, 2.0, 3.0]),)
 
 
 def test_gradient_must_arrive_and_agree():
@@ -329,27 +313,67 @@ def test_gradient_must_arrive_and_agree():
 
 
 def test_mistakes_are_edits_or_expressions_or_functions():
-    @exercise("it is.")
     def line(x, slope):
         y = slope * x
         return y + 1
 
-    line.cases(lambda rng: iter([(torch.arange(5.0), 2.0), (torch.arange(4.0), 3.0)]))
-    line.mistakes({"+ 1 => - 1": "minus", ("slope * => slope +", "+ 1 =>"): "two edits", "result.cos() * slope": "cos"})
-    line.mistake("whole")(lambda x, slope: x**3)
+    cases, cube = [(torch.arange(5.0), 2.0), (torch.arange(4.0), 3.0)], lambda x, slope: x**3
+    known = {"+ 1 => - 1": "minus", ("slope * => slope +", "+ 1 =>"): "two edits", "result.cos() * slope": "cos"}
     wrong = [lambda x, a: a * x - 1, lambda x, a: a + x, lambda x, a: (a * x + 1).cos() * a, lambda x, a: x**3]
-    assert [failure(line, f).diagnosis for f in wrong] == ["minus", "two edits", "cos", "whole"]
+    named = made(line, *cases, mistakes={**known, cube: "whole"})
+    assert [failure(named, f).diagnosis for f in wrong] == ["minus", "two edits", "cos", "whole"]
     for bad, says in [("z => w", "occurs 0 times"), ("y => x", "occurs 2 times")]:
-        line._changes[:] = [(bad, "")]
-        vars(line).pop("_mistakes", None)
         with pytest.raises(ValueError, match=says):
-            failure(line, lambda x, a: x)
+            failure(made(line, *cases, mistakes={bad: ""}), lambda x, a: x)
+
+
+def weighted(p, x, sigma):
+    total = 1.0
+    for k in range(len(x)):
+        total *= p[x[k]]
+    rest = 1 - torch.exp(-sigma)
+    return total, (rest[:, None] * p).sum(-1) - p[x[0]]
+
+
+RNG = torch.Generator().manual_seed(0)
+WEIGHTED = [
+    (torch.rand(5, generator=RNG), torch.randint(5, (L,), generator=RNG), torch.rand(L, generator=RNG))
+    for L in (2, 3, 4, 5)
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("total *= => total +=", "with `total += p[x[k]]` in place of `total *= p[x[k]]`"),
+        ("total = 1.0 => total = 0.0", "with `total = 0.0` in place of `total = 1.0`"),
+        ("range(len(x)) => range(1, len(x))", "with `range(1, len(x))` in place of `range(len(x))`"),
+        ("1 - torch.exp => torch.exp", "without `1 -`"),
+        ("torch.exp( => torch.expm1(", "with `torch.expm1(-sigma)` in place of `torch.exp(-sigma)`"),
+        ("-sigma => sigma", "without the minus in front of `sigma`"),
+        (
+            "rest[:, None] * p => rest[:, None] / p",
+            "with `/` in place of `*` in `(1 - torch.exp(-sigma))[:, None] * p`",
+        ),
+        ("- p[x[0]] =>", "without `- p[x[0]]`"),
+        ("x[0] => x[1]", "with `x[1]` in place of `x[0]`"),
+        ("x[k] => k", "with `k` in place of `x[k]`"),
+        ("result[::-1]", "You return the two results in the wrong order."),
+    ],
+)
+def test_slip_is_found_in_the_reference(wrong, says):
+    """The smallest expression that occurs once is quoted."""
+    exercise = made(weighted, *WEIGHTED, mistakes={wrong: ""})
+    ((mistake, _),) = exercise._mistakes
+    found = failure(made(weighted, *WEIGHTED), mistake)
+    assert says in " ".join(str(found).split()) and found.located and found.diagnosis is None
+    assert says not in " ".join(str(failure(made(weighted, *WEIGHTED, slips=False), mistake)).split())
 
 
 def test_mistake_is_named_only_if_a_wrong_number_agrees():
     """Equal errors, and agreement where the mistake is right, prove nothing."""
-    parts = made(lambda x: 6 // x, (1,), (2,), (3,))
-    parts.mistakes({"6 // x if x < 3 else [][0]": "You index an empty list.", "result + (x > 1)": "One more."})
+    known = {"6 // x if x < 3 else [][0]": "You index an empty list.", "result + (x > 1)": "One more."}
+    parts = made(lambda x: 6 // x, (1,), (2,), (3,), mistakes=known)
     assert failure(parts, lambda x: 6 // x if x < 3 else [][1]).diagnosis is None
     assert failure(parts, lambda x: 6 // x + (x > 1)).diagnosis == "One more."
 
@@ -445,21 +469,10 @@ def test_relations_know_the_arguments():
 def test_reference_and_mistakes_run_once_per_case():
     calls = []
 
-    @exercise("it works.")
-    def increment(x):
-        calls.append("reference")
-        return x + 1
+    def count(text, step):
+        return lambda x: calls.append(text) or x + step
 
-    @increment.cases
-    def _(rng):
-        yield (1,)
-        yield (2,)
-
-    @increment.mistake("You add 2.")
-    def _(x):
-        calls.append("mistake")
-        return x + 2
-
+    increment = made(count("reference", 1), (1,), (2,), mistakes={count("mistake", 2): "You add 2."})
     for _repeat in range(3):
         assert increment(lambda x: x + 1)
         assert failure(increment, lambda x: x + 2).diagnosis == "You add 2."
@@ -499,14 +512,6 @@ def test_values_are_printed_for_a_reader(value, text):
 
 
 def test_a_right_answer_passes_even_if_its_picture_fails_or_takes_too_long():
-    @exercise("right.", seconds=0.2)
-    def double(x):
-        return 2 * x
-
-    @double.cases
-    def _(rng):
-        yield (torch.tensor([1.0, 2.0, 3.0]),)
-
     for broken in (lambda function: 1 / 0, lambda function: [None for _ in iter(int, 1)]):
-        double.picture(broken)
-        assert "right" in str(double(lambda x: x + x))
+        parts = {"picture": broken, "reference": lambda x: 2 * x, "cases": lambda rng: iter([(torch.ones(3),)])}
+        assert "right" in str(exercise("right.", seconds=0.2)(type("double", (), parts))(lambda x: x + x))

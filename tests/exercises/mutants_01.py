@@ -11,39 +11,39 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("normalize", "root of the sum of squares")
+@wrong("normalize", "with `weights.norm()` in place of `weights.sum()`")
 def normalize_a_vector(weights):
     return weights / weights.norm()
 
 
-@wrong("normalize", "largest weight")
+@wrong("normalize", "with `weights.max()` in place of `weights.sum()`")
 def largest_becomes_one(weights):
     return weights / max(weights.flatten())
 
 
-@wrong("normalize", "each row")
+@wrong("normalize", "Your result is the right one with each row divided by its sum")
 def normalizes_rows(weights):
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
-@wrong("normalize", "each column")
+@wrong("normalize", "with `weights.sum(0)` in place of `weights.sum()`")
 def normalizes_columns(weights):
     Z = weights.sum(dim=0)
     return weights / Z
 
 
-@wrong("normalize", "softmax")
+@wrong("normalize", "with `weights.exp()` in place of `weights`")
 def softmax_of_weights(weights):
     e = torch.exp(weights)
     return e / e.sum()
 
 
-@wrong("normalize", "number of weights")
+@wrong("normalize", "with `weights.numel()` in place of `weights.sum()`")
 def divides_by_the_count(weights):
     return weights / len(weights.flatten())
 
 
-@wrong("normalize", "You return Z itself")
+@wrong("normalize", "without `weights /`")
 def returns_z(weights):
     Z = 0
     for w in weights.flatten():
@@ -83,7 +83,7 @@ def normalize_in_logs(weights):
     return (weights.log() - weights.sum().log()).exp().float()
 
 
-@wrong("concrete_score", "You subtract p(x)")
+@wrong("concrete_score", "with `-` in place of `/` in `p[tuple(y)] / p[tuple(x)]`")
 def score_of_differences(p, x):
     L, N = len(x), len(p)
     s = torch.zeros(L, N, dtype=p.dtype)
@@ -95,7 +95,7 @@ def score_of_differences(p, x):
     return s
 
 
-@wrong("concrete_score", "upside down")
+@wrong("concrete_score", "with `p[tuple(x)] / p[tuple(y)]` in place of `p[tuple(y)] / p[tuple(x)]`")
 def score_upside_down(p, x):
     s = torch.zeros(len(x), len(p))
     for i in range(len(x)):
@@ -106,7 +106,7 @@ def score_upside_down(p, x):
     return s
 
 
-@wrong("concrete_score", "divide them by p(x)")
+@wrong("concrete_score", "without `/ p[tuple(x)]`")
 def score_of_probabilities(p, x):
     s = torch.zeros(len(x), len(p))
     for i in range(len(x)):
@@ -117,7 +117,7 @@ def score_of_probabilities(p, x):
     return s
 
 
-@wrong("concrete_score", "Each row adds up to 1")
+@wrong("concrete_score", "Your result is the right one with each row divided by its sum")
 def score_is_conditional(p, x):
     rows = []
     for i in range(len(x)):
@@ -127,7 +127,7 @@ def score_is_conditional(p, x):
     return torch.stack(rows)
 
 
-@wrong("concrete_score", "changes accumulate")
+@wrong("concrete_score", "Your changes pile up")
 def score_accumulates_changes(p, x):
     y = x.clone()
     s = []
@@ -230,7 +230,7 @@ def path_adds(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "upside down")
+@wrong("ratio_along_path", "with `zip(path[1:], path)` in place of `zip(path, path[1:])`")
 def path_backwards(ratio, path):
     total = 1
     for i in range(len(path) - 1):
@@ -238,7 +238,7 @@ def path_backwards(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "leave out the last step")
+@wrong("ratio_along_path", "with `zip(path[:-1], path[1:][:-1])` in place of `zip(path, path[1:])`")
 def path_stops_early(ratio, path):
     total = 1
     for i in range(len(path) - 2):
@@ -246,7 +246,7 @@ def path_stops_early(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "leave out the first step")
+@wrong("ratio_along_path", "with `zip(path[1:], path[1:][1:])` in place of `zip(path, path[1:])`")
 def path_starts_late(ratio, path):
     total = 1
     for i in range(2, len(path)):
@@ -254,7 +254,7 @@ def path_starts_late(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "start the product at 0")
+@wrong("ratio_along_path", "with `total = 0.0` in place of `total = 1.0`")
 def path_from_zero(ratio, path):
     total = 0
     for x, y in zip(path, path[1:]):
@@ -267,12 +267,12 @@ def path_in_logs(ratio, path):
     return sum(math.log(ratio(y, x)) for x, y in zip(path[:-1], path[1:]))
 
 
-@wrong("ratio_along_path", "which are not neighbors")
+@wrong("ratio_along_path", "ValueError: ratio(y, x) takes neighbors, not y = (0, 1, 2) and x = (0, 1, 2)")
 def path_ends_only(ratio, path):
     return ratio(path[-1], path[0])
 
 
-@wrong("ratio_along_path", "which are not neighbors")
+@wrong("ratio_along_path", "ValueError: ratio(y, x) takes neighbors, not y = (1, 3, 2) and x = (0, 1, 2)")
 def path_from_the_start(ratio, path):
     total = 1
     for y in path[1:]:
@@ -280,7 +280,7 @@ def path_from_the_start(ratio, path):
     return total
 
 
-@wrong("ratio_along_path", "last step only")
+@wrong("ratio_along_path", "with `total = ratio(y, x)` in place of `total *= ratio(y, x)`")
 def path_last_step_only(ratio, path):
     total = 1
     for x, y in zip(path, path[1:]):
@@ -306,7 +306,7 @@ def path_by_recursion(ratio, path):
     return 1 if len(path) == 1 else ratio(path[1], path[0]) * path_by_recursion(ratio, path[1:])
 
 
-@wrong("conditional", "whole table")
+@wrong("conditional", "The right result is yours divided by its sum")
 def conditional_of_the_table(log_score, i):
     s = log_score.exp()
     return s[i] / s.sum()
@@ -317,7 +317,7 @@ def conditional_without_z(log_score, i):
     return log_score[i].exp()
 
 
-@wrong("conditional", "Take exp() first")
+@wrong("conditional", "You divide log-scores by their sum")
 def conditional_of_logs(log_score, i):
     return log_score[i] / sum(log_score[i])
 
@@ -329,18 +329,18 @@ def conditional_without_current(log_score, i):
     return s / s.sum()
 
 
-@wrong("conditional", "took a column")
+@wrong("conditional", "with `log_score[:, i]` in place of `log_score[i]`")
 def conditional_of_a_column(log_score, i):
     s = log_score[:, i].exp()
     return s / s.sum()
 
 
-@wrong("conditional", "logarithm of the right one")
+@wrong("conditional", "Your result is the logarithm of the right one")
 def conditional_in_logs(log_score, i):
     return torch.log_softmax(log_score[i], dim=0)
 
 
-@wrong("conditional", "all positions")
+@wrong("conditional", "with all of `log_score` in place of `log_score[i]`")
 def conditional_of_all_positions(log_score, i):
     s = log_score.exp()
     return s / s.sum(1, keepdim=True)
@@ -393,7 +393,7 @@ def score_rounds(p, x):
     return score_in_numpy(p, x).double().round(decimals=3)
 
 
-@wrong("ratio_along_path", "once if its text comes again")
+@wrong("ratio_along_path", "You count a step once if it comes again")
 def path_in_a_dictionary(ratio, path):
     total = 1
     for x, y in {x: y for x, y in zip(path, path[1:])}.items():

@@ -11,7 +11,7 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("hamming", "that agree")
+@wrong("hamming", "with `c == d` in place of `c != d`")
 def counts_agreement(a, b):
     n = 0
     for i in range(len(a)):
@@ -20,7 +20,7 @@ def counts_agreement(a, b):
     return n
 
 
-@wrong("hamming", "leave out the last position")
+@wrong("hamming", "with `zip(a[:-1], b[:-1])` in place of `zip(a, b)`")
 def misses_the_last(a, b):
     n = 0
     for i in range(len(a) - 1):
@@ -29,7 +29,7 @@ def misses_the_last(a, b):
     return n
 
 
-@wrong("hamming", "leave out the first position")
+@wrong("hamming", "with `zip(a[1:], b[1:])` in place of `zip(a, b)`")
 def misses_the_first(a, b):
     n = 0
     for i in range(1, len(a)):
@@ -100,7 +100,7 @@ def hamming_by_recursion(a, b):
     return 0 if not a else (a[0] != b[0]) + hamming_by_recursion(a[1:], b[1:])
 
 
-@wrong("neighbors", "once for each position")
+@wrong("neighbors", "if `c != x[i]` always holds")
 def with_itself(x, N):
     found = []
     for i in range(len(x)):
@@ -123,7 +123,7 @@ def with_itself_once(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbors", "changes accumulate")
+@wrong("neighbors", "Your changes pile up")
 def changes_accumulate(x, N):
     found = []
     y = x.tolist()
@@ -135,7 +135,7 @@ def changes_accumulate(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbors", "same tensor")
+@wrong("neighbors", "without the line `y[i] = c`")
 def appends_the_same_tensor(x, N):
     found = []
     y = x.clone()
@@ -148,7 +148,7 @@ def appends_the_same_tensor(x, N):
     return torch.stack(found)
 
 
-@wrong("neighbors", "never try the last character")
+@wrong("neighbors", "with `range(N - 1)` in place of `range(N)`")
 def never_the_last_character(x, N):
     found = []
     for i in range(len(x)):
@@ -160,7 +160,7 @@ def never_the_last_character(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbors", "never try character 0")
+@wrong("neighbors", "with `range(1, N)` in place of `range(N)`")
 def never_the_first_character(x, N):
     found = []
     for i in range(len(x)):
@@ -170,7 +170,7 @@ def never_the_first_character(x, N):
     return torch.tensor(found)
 
 
-@wrong("neighbors", "only the first position")
+@wrong("neighbors", "with `range(1)` in place of `range(len(x))`")
 def returns_in_the_loop(x, N):
     found = []
     for i in range(len(x)):
@@ -182,7 +182,7 @@ def returns_in_the_loop(x, N):
         return torch.stack(found)
 
 
-@wrong("neighbors", "grouped by position")
+@wrong("neighbors", "The shape should be (2, 1); yours is (1, 2, 1)")
 def grouped(x, N):
     groups = []
     for i in range(len(x)):
@@ -261,7 +261,7 @@ def jump_without_zeros(log_score, x):
     return divmod(others.argmax().item(), log_score.shape[1])
 
 
-@wrong("best_jump", "may be no jump")
+@wrong("best_jump", "without `.scatter(-1, x[:, None], -torch.inf)`")
 def may_stay(log_score, x):
     flat = log_score.argmax()
     return flat // log_score.shape[1], flat % log_score.shape[1]
@@ -286,7 +286,7 @@ def worst_jump(log_score, x):
     return k // s.shape[1], k % s.shape[1]
 
 
-@wrong("best_jump", "divide by N")
+@wrong("best_jump", "with `log_score.shape[0]` in place of `log_score.shape[1]`")
 def divides_by_length(log_score, x):
     s = log_score.clone()
     s[torch.arange(len(x)), x] = -torch.inf
@@ -294,7 +294,7 @@ def divides_by_length(log_score, x):
     return k // s.shape[0], k % s.shape[0]
 
 
-@wrong("best_jump", "one of them is the best")
+@wrong("best_jump", "You returned None")
 def only_uphill(log_score, x):
     best, jump = 0.0, None
     for i in range(log_score.shape[0]):
@@ -396,7 +396,7 @@ def without_start(words, start, goal):
     return path[::-1]
 
 
-@wrong("shortest_ladder", "reverse it")
+@wrong("shortest_ladder", "The ladder should go from 'cat' to 'cot', both included; yours goes from 'cot' to")
 def reversed_ladder(words, start, goal):
     before, queue = {start: None}, deque([start])
     while queue:
@@ -521,7 +521,7 @@ def from_the_goal(words, start, goal):
     return ladder
 
 
-@wrong("hamming", "upper and lower case")
+@wrong("hamming", "It fails exactly in the cases where a has upper-case letters; all others are right")
 def hamming_in_lower_case(a, b):
     return sum(x.lower() != y.lower() for x, y in zip(a, b))
 

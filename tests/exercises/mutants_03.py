@@ -9,7 +9,7 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("rate_matrix", "Rows and columns")
+@wrong("rate_matrix", "with `hit.mT` in place of `hit`")
 def rates_by_columns(N, absorbing):
     if absorbing:
         Q = torch.zeros(N + 1, N + 1)
@@ -20,7 +20,7 @@ def rates_by_columns(N, absorbing):
     return torch.full((N, N), 1 / N) - torch.eye(N)
 
 
-@wrong("rate_matrix", "diagonal is missing")
+@wrong("rate_matrix", "Your result is wrong only on the diagonal")
 def rates_without_diagonal(N, absorbing):
     S = N + 1 if absorbing else N
     Q = torch.zeros(S, S)
@@ -55,7 +55,7 @@ def rates_leave_too_fast(N, absorbing):
     return Q
 
 
-@wrong("rate_matrix", "A mask stays a mask")
+@wrong("rate_matrix", "Your wrong numbers are all -1")
 def rates_of_a_mask_that_leaves(N, absorbing):
     if absorbing:
         Q = torch.zeros(N + 1, N + 1)
@@ -66,7 +66,7 @@ def rates_of_a_mask_that_leaves(N, absorbing):
     return torch.ones(N, N) / N - torch.eye(N)
 
 
-@wrong("rate_matrix", "A mask stays a mask")
+@wrong("rate_matrix", "Your wrong numbers are all 1")
 def rates_of_a_mask_with_a_full_column(N, absorbing):
     if absorbing:
         Q = torch.zeros(N + 1, N + 1)
@@ -77,7 +77,7 @@ def rates_of_a_mask_with_a_full_column(N, absorbing):
     return torch.ones(N, N) / N - torch.eye(N)
 
 
-@wrong("rate_matrix", "These are probabilities")
+@wrong("rate_matrix", "with `return hit`")
 def rates_that_add_up_to_one(N, absorbing):
     if absorbing:
         Q = torch.zeros(N + 1, N + 1)
@@ -95,7 +95,7 @@ def rates_swapped(N, absorbing):
     return torch.full((N, N), 1 / N) - torch.eye(N)
 
 
-@wrong("rate_matrix", "no row and column of its own")
+@wrong("rate_matrix", "It fails exactly in the cases where absorbing is True; all others are right")
 def rates_without_a_mask(N, absorbing):
     if absorbing:
         Q = -torch.eye(N)
@@ -159,13 +159,13 @@ def a_thousand_steps(Q, sigma):
     return torch.matrix_power(torch.eye(len(Q)) + sigma / n * Q, n)
 
 
-@wrong("transition", "each entry of I")
+@wrong("transition", "Each row should add up to 1; yours add up to 0.7788, for example")
 def powers_of_each_number(Q, sigma):
     n = 2**20
     return (torch.eye(len(Q)) + sigma * Q / n) ** n
 
 
-@wrong("transition", "each entry of I")
+@wrong("transition", "Each row should add up to 1; yours add up to 0.7788, for example")
 def squares_each_number(Q, sigma):
     T = torch.eye(len(Q)) + sigma * Q / 2**20
     for _ in range(20):
@@ -173,17 +173,17 @@ def squares_each_number(Q, sigma):
     return T
 
 
-@wrong("transition", "Rows and columns")
+@wrong("transition", "with `Q.mT` in place of `Q`")
 def exp_by_columns(Q, sigma):
     return torch.matrix_exp(sigma * Q.T)
 
 
-@wrong("transition", "ignores sigma")
+@wrong("transition", "without `sigma *`")
 def forgets_sigma(Q, sigma):
     return torch.matrix_exp(Q)
 
 
-@wrong("transition", "sign is flipped")
+@wrong("transition", "with `-sigma` in place of `sigma`")
 def exp_of_minus(Q, sigma):
     step = torch.eye(len(Q)) - sigma / 2**20 * Q
     for _ in range(20):
@@ -191,7 +191,7 @@ def exp_of_minus(Q, sigma):
     return step
 
 
-@wrong("transition", "identity is missing")
+@wrong("transition", "Your result is the right one plus -1")
 def series_from_one(Q, sigma):
     term, T = torch.eye(len(Q), dtype=Q.dtype), torch.zeros_like(Q)
     for k in range(1, 150):
@@ -237,12 +237,12 @@ def exp_in_single_precision(Q, sigma):
     return torch.matrix_exp(sigma * Q.float())
 
 
-@wrong("log_linear", "Result 1: Your result is the right one with the sign flipped")
+@wrong("log_linear", "without the minus in front of `torch.log(1 - (1 - eps) * t)`")
 def total_below_zero(t, eps):
     return torch.log(1 - (1 - eps) * t), (1 - eps) / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "Result 2: Your result is the right one with the sign flipped")
+@wrong("log_linear", "with `(eps - 1) / (1 - (1 - eps) * t)` in place of `(1 - eps) / (1 - (1 - eps) * t)`")
 def rate_below_zero(t, eps):
     return -torch.log(1 - (1 - eps) * t), -(1 - eps) / (1 - (1 - eps) * t)
 
@@ -252,13 +252,13 @@ def both_below_zero(t, eps):
     return torch.log(1 - (1 - eps) * t), -(1 - eps) / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "inner derivative")
+@wrong("log_linear", "with `1 / (1 - (1 - eps) * t)` in place of `(1 - eps) / (1 - (1 - eps) * t)`")
 def rate_without_inner_derivative(t, eps):
     total = -torch.log(1 - (1 - eps) * t)
     return total, 1 / (1 - (1 - eps) * t)
 
 
-@wrong("log_linear", "leave out eps")
+@wrong("log_linear", "without `- eps`")
 def without_eps(t, eps):
     return -torch.log(1 - t), 1 / (1 - t)
 
@@ -274,13 +274,13 @@ def total_and_rate_of_the_fraction_hit(t, eps):
     return (1 - eps) * t, (1 - eps) * torch.ones_like(t)
 
 
-@wrong("log_linear", "swapped total and rate")
+@wrong("log_linear", "You return the two results in the wrong order")
 def rate_first(t, eps):
     hit = (1 - eps) * t
     return (1 - eps) / (1 - hit), -torch.log1p(-hit)
 
 
-@wrong("log_linear", "average rate up to time t")
+@wrong("log_linear", "Your rate is total / t, the average up to t")
 def average_rate(t, eps):
     total = -torch.log1p(-(1 - eps) * t)
     return total, total / t
@@ -329,7 +329,7 @@ def masks_with_sigma(x0, sigma, mask, generator):
     return x
 
 
-@wrong("perturb_absorbing", "swapped hit and not hit")
+@wrong("perturb_absorbing", "with `torch.rand(x0.shape, generator=generator) > 1 - torch.exp(-sigma)[:, None]` in")
 def masks_the_unhit(x0, sigma, mask, generator):
     u = torch.rand(x0.shape, generator=generator)
     return torch.where(u < torch.exp(-sigma)[:, None], mask, x0)
@@ -356,13 +356,13 @@ def masks_with_the_first_sigma(x0, sigma, mask, generator):
     return torch.where(torch.rand(x0.shape, generator=generator) < p, mask, x0)
 
 
-@wrong("perturb_absorbing", "Nothing changes")
+@wrong("perturb_absorbing", "with `return x0`")
 def masks_nothing(x0, sigma, mask, generator):
     p = torch.expm1(-sigma)[:, None]
     return torch.where(torch.rand(x0.shape, generator=generator) < p, mask, x0)
 
 
-@wrong("perturb_absorbing", "last character")
+@wrong("perturb_absorbing", "with `mask - 1` in place of `mask`")
 def masks_with_a_letter(x0, sigma, mask, generator):
     N = mask
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
@@ -437,7 +437,7 @@ def draws_with_sigma(x0, sigma, N, generator):
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
 
 
-@wrong("perturb_uniform", "swapped hit and not hit")
+@wrong("perturb_uniform", "with `torch.rand(x0.shape, generator=generator) > 1 - torch.exp(-sigma)[:, None]` in")
 def draws_the_unhit(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
@@ -475,7 +475,7 @@ def draws_the_same_for_all_texts(x0, sigma, N, generator):
     return torch.where(hit, torch.randint(N, (x0.shape[1],), generator=generator), x0)
 
 
-@wrong("perturb_uniform", "never draw the last")
+@wrong("perturb_uniform", "with `N - 1` in place of `N`")
 def never_draws_the_last(x0, sigma, N, generator):
     hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(0, N - 1, x0.shape, generator=generator), x0)
@@ -541,7 +541,7 @@ def draws_many_times(x0, sigma, N, generator):
     return x
 
 
-@wrong("answer_key", "upside down")
+@wrong("answer_key", "Your result is the right one upside down, 1 / x")
 def key_upside_down(T, x0, x):
     r = torch.zeros(len(x), len(T))
     for i in range(len(x)):
@@ -550,7 +550,7 @@ def key_upside_down(T, x0, x):
     return r
 
 
-@wrong("answer_key", "rows of the noised characters, T[x]")
+@wrong("answer_key", "with `x` in place of `x0`")
 def key_from_the_noised_row(T, x0, x):
     r = torch.zeros(len(x), len(T))
     for i in range(len(x)):
@@ -559,17 +559,17 @@ def key_from_the_noised_row(T, x0, x):
     return r
 
 
-@wrong("answer_key", "no change")
+@wrong("answer_key", "with `x0` in place of `x`")
 def key_over_no_change(T, x0, x):
     return T[x0] / T[x0, x0][:, None]
 
 
-@wrong("answer_key", "To get a ratio")
+@wrong("answer_key", "without `/ T[x0, x][:, None]`")
 def key_of_probabilities(T, x0, x):
     return torch.stack([T[a] for a in x0])
 
 
-@wrong("answer_key", "columns")
+@wrong("answer_key", "with `T.mT` in place of `T`")
 def key_from_columns(T, x0, x):
     q = T[:, x0].T
     return q / q.gather(1, x[:, None])

@@ -11,7 +11,7 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("score_entropy", "nan at r = 0")
+@wrong("score_entropy", "Your wrong numbers are all nan")
 def entropy_with_nan(s, r):
     return s - r * torch.log(s) + r * (torch.log(r) - 1)
 
@@ -26,18 +26,18 @@ def entropy_without_the_constant(s, r):
     return s - r * s.log()
 
 
-@wrong("score_entropy", "r is missing")
+@wrong("score_entropy", "without `- r`")
 def entropy_with_half_the_constant(s, r):
     constant = torch.where(r > 0, r * r.clamp(min=1e-30).log(), 0)
     return s - r * s.log() + constant
 
 
-@wrong("score_entropy", "Check the signs")
+@wrong("score_entropy", "with `+` in place of `-` in `s - r * s.log()`")
 def entropy_with_a_plus(s, r):
     return s + r * s.log() + torch.xlogy(r, r) - r
 
 
-@wrong("score_entropy", "the sign flipped")
+@wrong("score_entropy", "Your result is the right one with the sign flipped")
 def entropy_negated(s, r):
     return r * s.log() - s - torch.xlogy(r, r) + r
 
@@ -52,7 +52,7 @@ def entropy_as_cross_entropy(s, r):
     return -(r * s.log())
 
 
-@wrong("score_entropy", "sum over everything")
+@wrong("score_entropy", "The shape should be (2,); yours is ()")
 def entropy_added_up(s, r):
     total = 0.0
     for a, b in zip(s.flatten().tolist(), r.flatten().tolist()):
@@ -92,17 +92,17 @@ def entropy_number_by_number(s, r):
     return torch.tensor(a if b == 0 else a - b * math.log(a / b) - b)
 
 
-@wrong("score_entropy_gradient", "derivative with respect to s, 1 - r/s")
+@wrong("score_entropy_gradient", "This is the derivative by s, 1 - r/s")
 def gradient_by_s(log_s, r):
     return 1 - r / torch.exp(log_s)
 
 
-@wrong("score_entropy_gradient", "the sign flipped")
+@wrong("score_entropy_gradient", "Your result is the right one with the sign flipped")
 def gradient_negated(log_s, r):
     return r - torch.exp(log_s)
 
 
-@wrong("score_entropy_gradient", "The guess itself")
+@wrong("score_entropy_gradient", "without `.exp()`")
 def gradient_without_exp(log_s, r):
     s = log_s
     return s - r
@@ -119,7 +119,7 @@ def gradient_is_the_cost(log_s, r):
     return s - r * log_s + torch.where(r > 0, r * (r.log() - 1), 0)
 
 
-@wrong("score_entropy_gradient", "squared error with respect to log s")
+@wrong("score_entropy_gradient", "This is the derivative of the squared error")
 def gradient_of_squares(log_s, r):
     log_s = log_s.clone().requires_grad_()
     ((log_s.exp() - r) ** 2).sum().backward()
@@ -132,7 +132,7 @@ def gradient_over_s(log_s, r):
     return (1 - r / s) / s
 
 
-@wrong("score_entropy_gradient", "one derivative for each")
+@wrong("score_entropy_gradient", "The shape should be (3,); yours is ()")
 def gradient_added_up(log_s, r):
     return torch.sum(log_s.exp() - r)
 
@@ -171,14 +171,14 @@ def gradient_by_small_differences(log_s, r):
     return (up - down) / (2 * d)
 
 
-@wrong("absorbing_score", "all your states have ratio 1")
+@wrong("absorbing_score", "Your result is wrong only where the right number is 0")
 def masks_one_at_visible(posterior, x, sigma):
     ratio = posterior / torch.expm1(sigma)[:, None, None]
     at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], dim=-1)
     return torch.where((x == posterior.shape[-1])[..., None], at_mask, torch.ones_like(at_mask))
 
 
-@wrong("absorbing_score", "divide by 1 - e^-sigma")
+@wrong("absorbing_score", "with `-torch.expm1(-sigma)` in place of `torch.expm1(sigma)`")
 def masks_over_hit_probability(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N + 1)
@@ -190,7 +190,7 @@ def masks_over_hit_probability(posterior, x, sigma):
     return s
 
 
-@wrong("absorbing_score", "You divide by e^sigma")
+@wrong("absorbing_score", "with `torch.exp(sigma)` in place of `torch.expm1(sigma)`")
 def masks_over_exp(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N + 1)
@@ -198,7 +198,7 @@ def masks_over_exp(posterior, x, sigma):
     return s.scatter(-1, x[..., None], 1.0)
 
 
-@wrong("absorbing_score", "You multiply")
+@wrong("absorbing_score", "with `*` in place of `/` in `posterior / torch.expm1(sigma)[:, None, None]`")
 def masks_multiplied(posterior, x, sigma):
     N = posterior.shape[-1]
     ratio = posterior * (torch.exp(sigma) - 1)[:, None, None]
@@ -206,14 +206,14 @@ def masks_multiplied(posterior, x, sigma):
     return torch.where((x == N)[..., None], ratio, torch.nn.functional.one_hot(x, N + 1).double())
 
 
-@wrong("absorbing_score", "also depends on sigma")
+@wrong("absorbing_score", "without `/ torch.expm1(sigma)[:, None, None]`")
 def masks_without_sigma(posterior, x, sigma):
     N = posterior.shape[-1]
     ratio = torch.cat([posterior, torch.ones_like(posterior[..., :1])], -1)
     return torch.where((x == N)[..., None], ratio, torch.nn.functional.one_hot(x, N + 1).double())
 
 
-@wrong("absorbing_score", "0 at y = mask")
+@wrong("absorbing_score", "with `torch.zeros_like(ratio[..., :1])` in place of `torch.ones_like(ratio[..., :1])`")
 def masks_without_the_mask(posterior, x, sigma):
     B, L, N = posterior.shape
     s = torch.zeros(B, L, N + 1)
@@ -226,20 +226,20 @@ def masks_without_the_mask(posterior, x, sigma):
     return s
 
 
-@wrong("absorbing_score", "last state is missing")
+@wrong("absorbing_score", "The shape should be (1, 1, 3); yours is (1, 1, 2)")
 def masks_of_n_states(posterior, x, sigma):
     N = posterior.shape[-1]
     ratio = posterior / torch.expm1(sigma)[:, None, None]
     return torch.where((x == N)[..., None], ratio, torch.nn.functional.one_hot(x, N + 1)[..., :N].double())
 
 
-@wrong("absorbing_score", "every position as a mask")
+@wrong("absorbing_score", "with `return at_mask`")
 def masks_everywhere(posterior, x, sigma):
     ratio = posterior / (sigma.exp() - 1)[:, None, None]
     return torch.cat([ratio, torch.ones(*x.shape, 1)], dim=-1)
 
 
-@wrong("absorbing_score", "all your ratios are 0")
+@wrong("absorbing_score", "Your result is wrong only at the character that x has there")
 def masks_zero_at_visible(posterior, x, sigma):
     N = posterior.shape[-1]
     s = torch.cat([posterior / torch.expm1(sigma)[:, None, None], torch.ones(*x.shape, 1)], dim=-1)
@@ -336,7 +336,7 @@ def letters_upside_down(posterior, x, sigma):
     return s
 
 
-@wrong("uniform_score", "averages of q(y|a)")
+@wrong("uniform_score", "without `/ T[torch.arange(len(x))[:, None], x]`")
 def letters_without_a_ratio(posterior, x, sigma):
     N = posterior.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -445,7 +445,7 @@ def letters_with_noise_in_numpy(posterior, x, sigma):
     return (posterior / torch.tensor(seen)) @ torch.tensor(T)
 
 
-@wrong("denoising_score_entropy", "leave out the clean character")
+@wrong("denoising_score_entropy", "with `cost.scatter(-1, x0[..., None], 0.0)` in place of `cost.scatter(-1, x[...,")
 def denoising_without_the_clean(log_score, x, x0, sigma):
     B, L, N = log_score.shape
     keep = torch.exp(-sigma)[:, None, None]
@@ -456,7 +456,7 @@ def denoising_without_the_clean(log_score, x, x0, sigma):
     return cost.scatter(-1, x0[..., None], 0.0).sum(-1) / N
 
 
-@wrong("denoising_score_entropy", "N/(N - 1)")
+@wrong("denoising_score_entropy", "with `cost.scatter(-1, x[..., None], 0.0).sum(-1) / (N - 1)` in place of")
 def mean_over_neighbors(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -467,7 +467,7 @@ def mean_over_neighbors(log_score, x, x0, sigma):
     return (cost * other).sum(-1) / other.sum(-1)
 
 
-@wrong("denoising_score_entropy", "times the size of log_score along axis 2")
+@wrong("denoising_score_entropy", "without `/ N`")
 def sum_over_neighbors(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -477,7 +477,7 @@ def sum_over_neighbors(log_score, x, x0, sigma):
     return cost.scatter(-1, x[..., None], 0.0).sum(-1)
 
 
-@wrong("denoising_score_entropy", "Leave it out of the sum")
+@wrong("denoising_score_entropy", "without `.scatter(-1, x[..., None], 0.0)`")
 def mean_over_all(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -486,7 +486,7 @@ def mean_over_all(log_score, x, x0, sigma):
     return (log_score.exp() - r * log_score + r * (r.log() - 1)).mean(-1)
 
 
-@wrong("denoising_score_entropy", "upside down")
+@wrong("denoising_score_entropy", "with `q.gather(-1, x[..., None]) / q` in place of `q / q.gather(-1, x[..., None])`")
 def sum_with_the_key_upside_down(log_score, x, x0, sigma):
     B, L, N = log_score.shape
     total = torch.zeros(B, L)
@@ -500,7 +500,7 @@ def sum_with_the_key_upside_down(log_score, x, x0, sigma):
     return total
 
 
-@wrong("denoising_score_entropy", "row of the noised character")
+@wrong("denoising_score_entropy", "with `x` in place of `x0`")
 def sum_with_the_noised_row(log_score, x, x0, sigma):
     B, L, N = log_score.shape
     total = torch.zeros(B, L)
@@ -550,7 +550,7 @@ def sum_over_positions(log_score, x, x0, sigma):
     return a_loop_over_neighbors(log_score, x, x0, sigma).sum(-1)
 
 
-@wrong("denoising_score_entropy", "log_score as if it were the score")
+@wrong("denoising_score_entropy", "with `log_score.log()` in place of `log_score`")
 def sum_of_logs(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]
@@ -632,7 +632,7 @@ def sum_minus_the_term_at_x(log_score, x, x0, sigma):
     return (cost.sum(-1) - cost.gather(-1, x[..., None])[..., 0]) / N
 
 
-@wrong("denoising_score_entropy", "divide by q(x | x0)")
+@wrong("denoising_score_entropy", "without `/ q.gather(-1, x[..., None])`")
 def sum_against_probabilities(log_score, x, x0, sigma):
     N = log_score.shape[-1]
     keep = torch.exp(-sigma)[:, None, None]

@@ -10,42 +10,42 @@ from torch import nn
 from exercises import right, wrong
 
 
-@wrong("spread_times", "start at 0")
+@wrong("spread_times", "without `1 -`")
 def times_from_zero(B, u):
     return [(u + b / B) % 1 for b in range(B)]
 
 
-@wrong("spread_times", "wraps around to 0")
+@wrong("spread_times", "without `% 1`")
 def times_outside(B, u):
     return torch.tensor([1 - u - b / B for b in range(B)])
 
 
-@wrong("spread_times", "leave out the shift u")
+@wrong("spread_times", "without `u +`")
 def times_without_shift(B, u):
     return torch.arange(1, B + 1) / B
 
 
-@wrong("spread_times", "only b is divided by B")
+@wrong("spread_times", "u moves your times by u / B only")
 def times_divide_u(B, u):
     return 1 - (torch.arange(B) + u) / B
 
 
-@wrong("spread_times", "moves them by u / B only")
+@wrong("spread_times", "u moves your times by u / B only")
 def times_divide_u_in_a_list(B, u):
     return [(b + u) / B for b in range(B)]
 
 
-@wrong("spread_times", "divided by B, not B - 1")
+@wrong("spread_times", "You divide b by B - 1")
 def times_by_linspace(B, u):
     return 1 - (u + torch.linspace(0, 1, B).double()) % 1
 
 
-@wrong("spread_times", "All texts get the same time")
+@wrong("spread_times", "without `/ B`")
 def times_all_equal(B, u):
     return (1 - u) * torch.ones(B)
 
 
-@wrong("spread_times", "You return one time")
+@wrong("spread_times", "The shape should be (2,); yours is ()")
 def times_returned_early(B, u):
     for b in range(B):
         return 1 - (u + b / B) % 1
@@ -87,34 +87,34 @@ def times_upwards(B, u):
     return torch.sort(1 - torch.remainder(torch.arange(B) / B + u, 1.0)).values
 
 
-@wrong("weighted_loss", "The weight is missing")
+@wrong("weighted_loss", "without `weight *`")
 def loss_without_weight(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     return process.score_entropy(score(x, sigma), x, x0, sigma).mean()
 
 
-@wrong("weighted_loss", "sigma' only")
+@wrong("weighted_loss", "without `* (1 - torch.exp(-sigma))`")
 def loss_with_the_rate(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
     return (process.schedule.rate(t)[:, None] * se).mean()
 
 
-@wrong("weighted_loss", "sigma'(t) of the weight is missing")
+@wrong("weighted_loss", "without `process.schedule.rate(t) *`")
 def loss_with_the_share(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
     return ((1 - torch.exp(-sigma))[:, None] * se).mean()
 
 
-@wrong("weighted_loss", "not hit")
+@wrong("weighted_loss", "without `1 -`")
 def loss_with_fraction_not_hit(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     se = process.score_entropy(score(x, sigma), x, x0, sigma)
     return (process.schedule.rate(t) * torch.exp(-sigma) * se.mean(1)).mean()
 
 
-@wrong("weighted_loss", "weight contains e^sigma")
+@wrong("weighted_loss", "without the minus in front of `sigma`")
 def loss_with_a_weight_below_0(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(sigma))
@@ -129,7 +129,7 @@ def loss_of_all_pairs(score, process, x, x0, t):
     return (w * se).mean()
 
 
-@wrong("weighted_loss", "times the size of x along axis 1")
+@wrong("weighted_loss", "with `entropy.sum(-1)` in place of `entropy.mean(-1)`")
 def loss_per_text(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
@@ -145,21 +145,21 @@ def loss_summed(score, process, x, x0, t):
     return (w.unsqueeze(1) * se).sum()
 
 
-@wrong("weighted_loss", "one loss for each text")
+@wrong("weighted_loss", "without `.mean()`")
 def loss_for_each(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     return w * process.score_entropy(score(x, sigma), x, x0, sigma).mean(1)
 
 
-@wrong("weighted_loss", "pass the time t to the score")
+@wrong("weighted_loss", "with `score(x, t)` in place of `score(x, process.schedule.total(t))`")
 def loss_with_time_in_the_score(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
     return (w * process.score_entropy(score(x, t), x, x0, sigma).mean(1)).mean()
 
 
-@wrong("weighted_loss", "exp() of the scores")
+@wrong("weighted_loss", "with `score(x, process.schedule.total(t)).exp()` in place of `score(x,")
 def loss_of_ratios(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     ratio = score(x, sigma).exp()
@@ -173,7 +173,7 @@ def loss_with_time_for_noise(score, process, x, x0, t):
     return (w * process.score_entropy(score(x, t), x, x0, t).mean(1)).mean()
 
 
-@wrong("weighted_loss", "clean texts x0")
+@wrong("weighted_loss", "with `score(x0, process.schedule.total(t))` in place of `score(x,")
 def loss_of_clean_texts(score, process, x, x0, t):
     sigma = process.schedule.total(t)
     w = process.schedule.rate(t) * (1 - torch.exp(-sigma))
@@ -234,22 +234,22 @@ def loss_in_single_precision(score, process, x, x0, t):
     return torch.einsum("b,bl->", w, costs) / x.numel()
 
 
-@wrong("moving_average", "swapped old and new")
+@wrong("moving_average", "Your result is the right one with average and weights exchanged")
 def average_forgets(average, weights, decay):
     return [(1 - decay) * a + decay * w for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "add the new weights in full")
+@wrong("moving_average", "without `(1 - decay) *`")
 def average_grows(average, weights, decay):
     return [decay * a + w for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "keep the old average in full")
+@wrong("moving_average", "without `decay *`")
 def average_keeps_all(average, weights, decay):
     return [a + (1 - decay) * w for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "midpoint of old and new")
+@wrong("moving_average", "This is the midpoint")
 def average_of_two(average, weights, decay):
     return [torch.stack([a, w]).mean(0) for a, w in zip(average, weights)]
 
@@ -259,7 +259,7 @@ def average_runs_away(average, weights, decay):
     return [a + (1 - decay) * (a - w) for a, w in zip(average, weights)]
 
 
-@wrong("moving_average", "only fades")
+@wrong("moving_average", "without `+ (1 - decay) * w`")
 def average_fades(average, weights, decay):
     return [decay * a + (1 - decay) * a * 0 for a, w in zip(average, weights)]
 
@@ -316,7 +316,7 @@ def average_of_copies(average, weights, decay):
     return new
 
 
-@wrong("initialize", "the number of outputs")
+@wrong("initialize", "The weights of qkv of block 0 should be random, with standard deviation 1 / √inputs")
 def init_by_outputs(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -327,7 +327,7 @@ def init_by_outputs(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialize", "The loop over all Linear layers still comes after the zeros")
+@wrong("initialize", "No matrix is 0 at the end")
 def init_original(network):
     nn.init.zeros_(network.head.weight)
     for block in network.blocks:
@@ -338,7 +338,7 @@ def init_original(network):
             nn.init.normal_(module.weight, std=module.in_features**-0.5)
 
 
-@wrong("initialize", "each block should start as the identity")
+@wrong("initialize", "The weights of out of block 0 should be exactly 0")
 def init_of_the_head(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -346,7 +346,7 @@ def init_of_the_head(network):
     nn.init.zeros_(network.head.weight)
 
 
-@wrong("initialize", "the head is still random")
+@wrong("initialize", "The weights of head should be exactly 0")
 def init_of_the_blocks(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -356,14 +356,14 @@ def init_of_the_blocks(network):
         block.down.weight.data[:] = 0
 
 
-@wrong("initialize", "Now every matrix is 0")
+@wrong("initialize", "The weights of qkv of block 0 should be random, with standard deviation 1 / √inputs")
 def init_all_zero(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
 
 
-@wrong("initialize", "Only attention's last layer")
+@wrong("initialize", "The weights of down of block 0 should be exactly 0")
 def init_without_down(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -373,7 +373,7 @@ def init_without_down(network):
         nn.init.zeros_(block.out.weight)
 
 
-@wrong("initialize", "Only the last block")
+@wrong("initialize", "The weights of out of block 0 should be exactly 0")
 def init_of_the_last_block(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -383,7 +383,7 @@ def init_of_the_last_block(network):
         nn.init.zeros_(last.weight)
 
 
-@wrong("initialize", "have std 1")
+@wrong("initialize", "The weights of qkv of block 0 should be random, with standard deviation 1 / √inputs")
 def init_too_large(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -392,7 +392,7 @@ def init_too_large(network):
         nn.init.zeros_(last.weight)
 
 
-@wrong("initialize", "keep their old values")
+@wrong("initialize", "The weights of qkv of block 0 should be random, with standard deviation 1 / √inputs")
 def init_without_the_loop(network):
     nn.init.zeros_(network.head.weight)
     for block in network.blocks:
@@ -400,7 +400,7 @@ def init_without_the_loop(network):
         nn.init.zeros_(block.down.weight)
 
 
-@wrong("initialize", "must be exactly 0")
+@wrong("initialize", "The weights of head should be exactly 0")
 def init_small_is_not_zero(network):
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -434,7 +434,7 @@ def init_with_a_uniform_distribution(network):
     init_with(network, lambda w, std: w.uniform_(-std * 3**0.5, std * 3**0.5))
 
 
-@wrong("initialize", "Do not set the seed again")
+@wrong("initialize", "Several matrices got the same random numbers")
 def init_reseeded(network):
     def fill(w, std):
         torch.manual_seed(0)
@@ -464,7 +464,7 @@ def init_frozen(network):
         block.out.weight.requires_grad = block.down.weight.requires_grad = False
 
 
-@wrong("initialize", "std 1 / inputs")
+@wrong("initialize", "The weights of qkv of block 0 should be random, with standard deviation 1 / √inputs")
 def init_too_small(network):
     init_with(network, lambda w, std: w.normal_(std=std**2))
 
@@ -494,38 +494,38 @@ def init_with_a_list_of_exceptions(network):
             module.weight.data = torch.randn_like(module.weight) * module.in_features**-0.5
 
 
-@wrong("block_forward", "attention twice, and no MLP")
+@wrong("block_forward", "Your block calls norm1, attend, norm2, attend")
 def block_original(self, h):
     h = h + self.attend(self.norm1(h))
     return h + self.attend(self.norm2(h))
 
 
-@wrong("block_forward", "attention is still called twice")
+@wrong("block_forward", "Your block calls norm1, attend, norm2, attend, mlp")
 def block_half_fixed(self, h):
     h = h + self.attend(self.norm1(h))
     a = self.attend(self.norm2(h))
     return h + self.mlp(a)
 
 
-@wrong("block_forward", "one call too many")
+@wrong("block_forward", "Your block calls norm1, attend, norm2, attend, norm2, mlp")
 def block_of_three(self, h):
     h = h + self.attend(self.norm1(h))
     h = h + self.attend(self.norm2(h))
     return h + self.mlp(self.norm2(h))
 
 
-@wrong("block_forward", "Attention is gone, so")
+@wrong("block_forward", "Your block calls norm2, mlp")
 def block_of_one(self, h):
     return h + self.mlp(self.norm2(h))
 
 
-@wrong("block_forward", "the MLP is called twice")
+@wrong("block_forward", "Your block calls norm1, mlp, norm2, mlp")
 def block_with_both_replaced(self, h):
     h = h + self.mlp(self.norm1(h))
     return h + self.mlp(self.norm2(h))
 
 
-@wrong("block_forward", "the wrong line")
+@wrong("block_forward", "Your block calls norm1, mlp, norm2, attend")
 def block_swapped(self, h):
     h = h + self.mlp(self.norm1(h))
     return h + self.attend(self.norm2(h))
@@ -544,13 +544,13 @@ def block_side_by_side(self, h):
     return h + a + m
 
 
-@wrong("block_forward", "without its norm")
+@wrong("block_forward", "Your block calls norm1, attend, mlp")
 def block_without_norm(self, h):
     h = h + self.attend(self.norm1(h))
     return h + self.mlp(h)
 
 
-@wrong("block_forward", "use norm1 twice")
+@wrong("block_forward", "Your block calls norm1, attend, norm1, mlp")
 def block_with_one_norm(self, h):
     for part in (self.attend, self.mlp):
         h = h + part(self.norm1(h))
@@ -564,7 +564,7 @@ def block_in_place(self, h):
     return h
 
 
-@wrong("block_forward", "You normalize h after adding")
+@wrong("block_forward", "Your block calls attend, norm1, mlp, norm2")
 def block_with_norms_after(self, h):
     h = self.norm1(h + self.attend(h))
     return self.norm2(h + self.mlp(h))
@@ -576,7 +576,7 @@ def block_with_another_name(self, h):
     return h + self.mlp(self.norm2(h))
 
 
-@wrong("block_forward", "throw its result away")
+@wrong("block_forward", "Your block calls norm1, attend, norm2, attend, norm2, mlp")
 def block_with_a_call_for_nothing(self, h):
     a = self.attend(self.norm1(h))
     self.attend(self.norm2(h + a))
@@ -647,7 +647,7 @@ def noise_with_a_flat_time(x0, mask, generator):
     return x, t
 
 
-@wrong("noised", "return a different t")
+@wrong("noised", "The masks are right, but you return other times")
 def noise_with_another_time(x0, mask, generator):
     t = torch.rand(len(x0), 1, generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)

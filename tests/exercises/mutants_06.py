@@ -8,14 +8,14 @@ from exercises import right, wrong
 # reverse_rates -----------------------------------------------------------------------------------------------------
 
 
-@wrong("reverse_rates", "take exp() of s")
+@wrong("reverse_rates", "with `s.exp()` in place of `s`")
 def rates_of_exp(s, x, Q, speed):
     rate = speed * Q[:, x].T * s.exp()
     rate[range(len(x)), x] = 0
     return rate
 
 
-@wrong("reverse_rates", "row y, column x of Q")
+@wrong("reverse_rates", "with `Q.mT` in place of `Q`")
 def rates_forward(s, x, Q, speed):
     rate = torch.zeros_like(s)
     for i in range(len(x)):
@@ -25,7 +25,7 @@ def rates_forward(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "a negative rate")
+@wrong("reverse_rates", "without the line `rate[range(len(x)), x] = 0`")
 def rates_with_a_diagonal(s, x, Q, speed):
     rate = torch.zeros_like(s)
     for i in range(len(x)):
@@ -42,28 +42,28 @@ def rates_add_up_to_0(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "divided by speed")
+@wrong("reverse_rates", "without `speed *`")
 def rates_without_speed(s, x, Q, speed):
     rate = Q.T[x] * s
     rate[range(len(x)), x] = 0
     return rate
 
 
-@wrong("reverse_rates", "forward rates only")
+@wrong("reverse_rates", "without `* s`")
 def rates_without_ratios(s, x, Q, speed):
     rate = speed * Q.T[x]
     rate[range(len(x)), x] = 0
     return rate
 
 
-@wrong("reverse_rates", "leave out Q")
+@wrong("reverse_rates", "without `* Q[:, x].T`")
 def rates_without_q(s, x, Q, speed):
     rate = speed * s
     rate[range(len(x)), x] = 0
     return rate
 
 
-@wrong("reverse_rates", "divide by the ratio")
+@wrong("reverse_rates", "with `/` in place of `*` in `speed * Q[:, x].T * s`")
 def rates_divided(s, x, Q, speed):
     rate = speed * Q.T[x] / s
     rate[range(len(x)), x] = 0
@@ -84,7 +84,7 @@ def rates_of_the_first_position(s, x, Q, speed):
     return rate
 
 
-@wrong("reverse_rates", "take the logarithm")
+@wrong("reverse_rates", "with `s.log()` in place of `s`")
 def rates_of_logs(s, x, Q, speed):
     rate = speed * Q.T[x] * s.log()
     rate[range(len(x)), x] = 0
@@ -125,7 +125,7 @@ def euler_unclamped(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "adds up to more than 1")
+@wrong("euler_step", "without `/ total.clamp(min=1)`")
 def euler_clamped_only(rate, x, dt):
     p = dt * rate
     for i in range(len(x)):
@@ -133,12 +133,12 @@ def euler_clamped_only(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "probability of staying is missing")
+@wrong("euler_step", "with `return p`")
 def euler_never_stays(rate, x, dt):
     return rate * dt
 
 
-@wrong("euler_step", "almost never stays")
+@wrong("euler_step", "You scale the jumps in short steps, too")
 def euler_always_jumps(rate, x, dt):
     p = rate * dt
     return p / p.sum(1, keepdim=True)
@@ -152,7 +152,7 @@ def euler_exponential(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "leave out the length of the step")
+@wrong("euler_step", "without `dt *`")
 def euler_without_dt(rate, x, dt):
     total = rate.sum(1, keepdim=True)
     p = rate / total.clamp(min=1)
@@ -169,7 +169,7 @@ def euler_cuts_each(rate, x, dt):
     return p
 
 
-@wrong("euler_step", "over the whole table")
+@wrong("euler_step", "Each row should add up to 1; yours add up to 4, for example")
 def euler_one_sum(rate, x, dt):
     p = dt * rate
     stay = max(0.0, 1 - p.sum().item())
@@ -221,51 +221,51 @@ def euler_normalized_at_the_end(rate, x, dt):
 # tweedie_step ------------------------------------------------------------------------------------------------------
 
 
-@wrong("tweedie_step", "with each row divided by its sum")
+@wrong("tweedie_step", "with `return p`")
 def tweedie_unnormalized(s, x, d, Q):
     less = torch.linalg.matrix_exp(-d * Q)
     again = torch.linalg.matrix_exp(d * Q)
     return (s @ less).clamp(min=0) * again[:, x].T
 
 
-@wrong("tweedie_step", "softmax takes exp()")
+@wrong("tweedie_step", "with `return p.softmax(-1)`")
 def tweedie_softmax(s, x, d, Q):
     less, again = torch.linalg.matrix_exp(-d * Q), torch.linalg.matrix_exp(d * Q)
     return torch.softmax((s @ less).clamp(min=0) * again[:, x].T, dim=1)
 
 
-@wrong("tweedie_step", "forward step is missing")
+@wrong("tweedie_step", "without `* again`")
 def tweedie_half(s, x, d, Q):
     p = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "still have all their noise")
+@wrong("tweedie_step", "without `@ torch.linalg.matrix_exp(-d * Q)`")
 def tweedie_other_half(s, x, d, Q):
     p = s * torch.linalg.matrix_exp(d * Q).T[x]
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "swapped the two signs")
+@wrong("tweedie_step", "with `-Q` in place of `Q`")
 def tweedie_signs(s, x, d, Q):
     p = (s @ torch.linalg.matrix_exp(d * Q)).clamp(min=0) * torch.linalg.matrix_exp(-d * Q).T[x]
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "never change the sign")
+@wrong("tweedie_step", "without the minus in front of `d`")
 def tweedie_no_sign(s, x, d, Q):
     forward = torch.linalg.matrix_exp(d * Q)
     p = torch.relu(s @ forward) * forward[:, x].T
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "You used row x")
+@wrong("tweedie_step", "with `d * Q.mT` in place of `d * Q`")
 def tweedie_row(s, x, d, Q):
     p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[x]
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "transposed")
+@wrong("tweedie_step", "with `-d * Q.mT` in place of `-d * Q`")
 def tweedie_transposed(s, x, d, Q):
     less = (torch.linalg.matrix_exp(-d * Q) @ s.T).T
     p = torch.relu(less) * torch.linalg.matrix_exp(d * Q).T[x]
@@ -278,13 +278,13 @@ def tweedie_entrywise(s, x, d, Q):
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "some become negative")
+@wrong("tweedie_step", "without `.clamp(min=0)`")
 def tweedie_negative(s, x, d, Q):
     p = s @ torch.linalg.matrix_exp(-d * Q) * torch.linalg.matrix_exp(d * Q)[:, x].T
     return p / p.sum(1, keepdim=True)
 
 
-@wrong("tweedie_step", "sum of the whole table")
+@wrong("tweedie_step", "with `p.sum()` in place of `p.sum(-1, keepdim=True)`")
 def tweedie_normalized_over_all(s, x, d, Q):
     p = torch.relu(s @ torch.linalg.matrix_exp(-d * Q)) * torch.linalg.matrix_exp(d * Q)[:, x].T
     return p / p.sum()
@@ -441,7 +441,7 @@ def times_on_a_grid(count, n, generator):
     return torch.stack([torch.arange(n, 0, -1) / n] * count)
 
 
-@wrong("hitting_times", "multiply by u, regardless")
+@wrong("hitting_times", "You multiply by u")
 def times_without_a_root(count, n, generator):
     t, times = torch.ones(count), []
     for _ in range(n):

@@ -10,7 +10,7 @@ from exercises import right, wrong
 # read_prompt -------------------------------------------------------------------------------------------------------
 
 
-@wrong("read_prompt", "marks what is given")
+@wrong("read_prompt", "with `[c != '_' for c in prompt]` in place of `[c == '_' for c in prompt]`")
 def prompt_marks_given(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -19,7 +19,7 @@ def prompt_marks_given(prompt, length, characters):
     return torch.tensor(x), torch.tensor([c != "_" for c in prompt])
 
 
-@wrong("read_prompt", "swapped the two tensors")
+@wrong("read_prompt", "You return the two results in the wrong order")
 def prompt_swapped(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -28,7 +28,7 @@ def prompt_swapped(prompt, length, characters):
     return torch.tensor([c == "_" for c in prompt]), torch.tensor(x)
 
 
-@wrong("read_prompt", "stays short")
+@wrong("read_prompt", "without the line `prompt = prompt.ljust(length, '_')`")
 def prompt_short(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -39,7 +39,7 @@ def prompt_short(prompt, length, characters):
     return torch.tensor(x, dtype=torch.int64), torch.tensor(free, dtype=torch.bool)
 
 
-@wrong("read_prompt", "pad on the left")
+@wrong("read_prompt", "with `prompt.rjust(length, '_')` in place of `prompt.ljust(length, '_')`")
 def prompt_at_the_end(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -48,7 +48,7 @@ def prompt_at_the_end(prompt, length, characters):
     return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
 
 
-@wrong("read_prompt", "put 0")
+@wrong("read_prompt", "You put another state at free positions")
 def prompt_zero(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -59,7 +59,7 @@ def prompt_zero(prompt, length, characters):
     return x, free
 
 
-@wrong("read_prompt", "put N - 1")
+@wrong("read_prompt", "You put another state at free positions")
 def prompt_last_character(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -70,7 +70,7 @@ def prompt_last_character(prompt, length, characters):
     return x, free
 
 
-@wrong("read_prompt", "becomes -1")
+@wrong("read_prompt", "Your function should raise ValueError, but it returned a tuple of length 2")
 def prompt_finds(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -89,14 +89,14 @@ def prompt_in_a_dictionary(prompt, length, characters):
     return torch.tensor([number[c] for c in prompt]), torch.tensor([c == "_" for c in prompt])
 
 
-@wrong("read_prompt", "cut off")
+@wrong("read_prompt", "Your function should raise ValueError, but it returned a tuple of length 2")
 def prompt_cut(prompt, length, characters):
     prompt = prompt[:length] + "_" * (length - len(prompt))
     x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
     return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
 
 
-@wrong("read_prompt", "accept a prompt that is too long")
+@wrong("read_prompt", "Your function should raise ValueError, but it returned a tuple of length 2")
 def prompt_too_long(prompt, length, characters):
     prompt = prompt + "_" * (length - len(prompt))
     x = [characters.index(c) if c != "_" else len(characters) for c in prompt]
@@ -111,7 +111,7 @@ def prompt_states_only(prompt, length, characters):
     return torch.tensor([characters.index(c) if c != "_" else len(characters) for c in prompt])
 
 
-@wrong("read_prompt", "with spaces")
+@wrong("read_prompt", "ValueError: substring not found")
 def prompt_padded_with_spaces(prompt, length, characters):
     if len(prompt) > length:
         raise ValueError("too long")
@@ -143,12 +143,12 @@ def prompt_in_numpy(prompt, length, characters):
 # project -----------------------------------------------------------------------------------------------------------
 
 
-@wrong("project", "swapped the two")
+@wrong("project", "You swapped the two")
 def project_inverted(x, prompt, free):
     return torch.where(free, prompt, x)
 
 
-@wrong("project", "x unchanged")
+@wrong("project", "with `return x`")
 def project_not_at_all(x, prompt, free):
     x = x.clone()
     for text in x:
@@ -168,14 +168,14 @@ def project_first(x, prompt, free):
     return y
 
 
-@wrong("project", "return the first text only")
+@wrong("project", "The shape should be (2, 2); yours is (2,)")
 def project_one(x, prompt, free):
     y = x[0].clone()
     y[~free] = prompt[~free]
     return y
 
 
-@wrong("project", "put 0")
+@wrong("project", "Your wrong numbers are all 0")
 def project_product(x, prompt, free):
     return (prompt * ~free).repeat(len(x), 1)
 
@@ -216,24 +216,24 @@ def project_with_products(x, prompt, free):
 # exact_conditional -------------------------------------------------------------------------------------------------
 
 
-@wrong("exact_conditional", "N + 1 entries")
+@wrong("exact_conditional", "with `log_score[i, :]` in place of `log_score[i, :-1]`")
 def one_gap_with_the_mask(log_score, i):
     s = log_score[i].exp()
     return s / s.sum()
 
 
-@wrong("exact_conditional", "sum still includes the mask")
+@wrong("exact_conditional", "The right result is yours divided by its sum")
 def one_gap_mask_in_the_sum(log_score, i):
     s = log_score[i].exp()
     return s[:-1] / s.sum()
 
 
-@wrong("exact_conditional", "These are the ratios")
+@wrong("exact_conditional", "The right result is yours divided by its sum")
 def one_gap_ratios(log_score, i):
     return torch.exp(log_score[i])[:-1]
 
 
-@wrong("exact_conditional", "logarithm of the right one")
+@wrong("exact_conditional", "Your result is the logarithm of the right one")
 def one_gap_in_logs(log_score, i):
     row = log_score[i, :-1]
     return row - torch.logsumexp(row, 0)
@@ -245,13 +245,13 @@ def one_gap_drops_the_first(log_score, i):
     return s / s.sum()
 
 
-@wrong("exact_conditional", "whole table")
+@wrong("exact_conditional", "The right result is yours divided by its sum")
 def one_gap_of_all(log_score, i):
     s = log_score[:, :-1].exp()
     return s[i] / s.sum()
 
 
-@wrong("exact_conditional", "Take exp() first")
+@wrong("exact_conditional", "You divide log-scores by their sum")
 def one_gap_of_logs(log_score, i):
     s = log_score[i, :-1]
     return s / s.sum()
@@ -262,12 +262,12 @@ def one_gap_of_a_column(log_score, i):
     return log_score[:, i].softmax(0)
 
 
-@wrong("exact_conditional", "exp() twice")
+@wrong("exact_conditional", "with `log_score.exp()` in place of `log_score`")
 def one_gap_twice(log_score, i):
     return log_score[i, :-1].exp().softmax(0)
 
 
-@wrong("exact_conditional", "row before")
+@wrong("exact_conditional", "with `log_score[i - 1, :-1]` in place of `log_score[i, :-1]`")
 def one_gap_previous_row(log_score, i):
     return log_score[i - 1, :-1].softmax(0)
 
@@ -288,7 +288,7 @@ def one_gap_in_lists(log_score, i):
 # fill_probability --------------------------------------------------------------------------------------------------
 
 
-@wrong("fill_probability", "from the same x")
+@wrong("fill_probability", "without the line `x[i] = goal[i]`")
 def fill_at_once(denoiser, x, goal, mask):
     p, total = denoiser(x), 1.0
     for i in range(len(x)):
@@ -307,7 +307,7 @@ def fill_then_ask(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "You add")
+@wrong("fill_probability", "No right number is above 1, but some of yours are: 1.285, for example")
 def fill_adds(denoiser, x, goal, mask):
     x, total = x.clone(), 0.0
     for i in range(len(x)):
@@ -336,7 +336,7 @@ def fill_returns_early(denoiser, x, goal, mask):
     return 1.0
 
 
-@wrong("fill_probability", "last factor only")
+@wrong("fill_probability", "with `p = float(denoiser(x)[i, goal[i]])` in place of `p *= float(denoiser(x)[i,")
 def fill_forgets(denoiser, x, goal, mask):
     x, p = x.clone(), 1.0
     for i in range(len(x)):
@@ -346,7 +346,7 @@ def fill_forgets(denoiser, x, goal, mask):
     return p
 
 
-@wrong("fill_probability", "most probable character into a gap")
+@wrong("fill_probability", "You fill in the most probable character, not the goal's")
 def fill_greedy(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in range(len(x)):
@@ -376,7 +376,7 @@ def fill_wherever_they_differ(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "start the product at 0")
+@wrong("fill_probability", "with `0.0` in place of `1.0`")
 def fill_from_zero(denoiser, x, goal, mask):
     x, total = x.clone(), 0.0
     for i in range(len(x)):
@@ -465,7 +465,7 @@ def slide_joined(text, keep, length, mask):
     return x, free
 
 
-@wrong("slide", "marks what is given")
+@wrong("slide", "with `torch.arange(length) < min(keep, len(text))` in place of `torch.arange(length)")
 def slide_marks_given(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
@@ -483,13 +483,13 @@ def slide_right_aligned(text, keep, length, mask):
     return x, torch.arange(length) < length - kept
 
 
-@wrong("slide", "only the kept characters")
+@wrong("slide", "with `kept` in place of `length`")
 def slide_without_masks(text, keep, length, mask):
     kept = text[max(len(text) - keep, 0) :]
     return kept, torch.zeros(len(kept), dtype=torch.bool)
 
 
-@wrong("slide", "the other way around")
+@wrong("slide", "You keep `length` - `keep` characters")
 def slide_writes_keep(text, keep, length, mask):
     kept = min(length - keep, len(text))
     x = torch.full((length,), mask)
@@ -497,7 +497,7 @@ def slide_writes_keep(text, keep, length, mask):
     return x, torch.arange(length) >= kept
 
 
-@wrong("slide", "mark masks as given")
+@wrong("slide", "with `torch.arange(length) >= keep` in place of `torch.arange(length) >= min(keep,")
 def slide_marks_masks_as_given(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
@@ -507,7 +507,7 @@ def slide_marks_masks_as_given(text, keep, length, mask):
     return x, free
 
 
-@wrong("slide", "This fails when the text is shorter")
+@wrong("slide", "RuntimeError: The expanded size of the tensor (2) must match the existing size (0)")
 def slide_not_enough(text, keep, length, mask):
     x = torch.full((length,), mask)
     x[:keep] = text[len(text) - keep :]
@@ -516,7 +516,7 @@ def slide_not_enough(text, keep, length, mask):
     return x, free
 
 
-@wrong("slide", "use that number everywhere")
+@wrong("slide", "RuntimeError: The expanded size of the tensor (2) must match the existing size (0)")
 def slide_keep_for_kept_on_the_left(text, keep, length, mask):
     kept = min(keep, len(text))
     x = torch.full((length,), mask)
@@ -598,7 +598,7 @@ def one_gap_as_a_list(log_score, i):
     return one_gap_in_lists(log_score, i).tolist()
 
 
-@wrong("fill_probability", "that x shows already")
+@wrong("fill_probability", "without the condition `x[i] == mask`")
 def fill_all_positions(denoiser, x, goal, mask):
     x, total = x.clone(), 1.0
     for i in range(len(x)):
@@ -608,7 +608,7 @@ def fill_all_positions(denoiser, x, goal, mask):
     return total
 
 
-@wrong("fill_probability", "show the denoiser the goal")
+@wrong("fill_probability", "with `denoiser(goal)` in place of `denoiser(x)`")
 def fill_after_the_fact(denoiser, x, goal, mask):
     gaps = ((x == mask) & (goal != mask)).nonzero().flatten()
     return denoiser(torch.where(x == mask, goal, x))[gaps, goal[gaps]].prod()

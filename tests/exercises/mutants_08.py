@@ -9,17 +9,17 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("bound_per_text", "change from sigma to m")
+@wrong("bound_per_text", "without `/ (1 - share)`")
 def bound_without_factor(entropy, share):
     return entropy.sum(dim=2).mean(dim=1)
 
 
-@wrong("bound_per_text", "You multiply by 1 - m")
+@wrong("bound_per_text", "with `*` in place of `/`")
 def bound_multiplies(entropy, share):
     return ((1 - share) * entropy.sum(2)).mean(1)
 
 
-@wrong("bound_per_text", "You divide by m")
+@wrong("bound_per_text", "without `1 -`")
 def bound_by_the_share(entropy, share):
     return (entropy.sum(2) / share).mean(1)
 
@@ -30,12 +30,12 @@ def bound_with_sigma(entropy, share):
     return (sigma * entropy.sum(2)).mean(1)
 
 
-@wrong("bound_per_text", "divided by the size of entropy along axis 2")
+@wrong("bound_per_text", "with `entropy.mean(-1)` in place of `entropy.sum(-1)`")
 def bound_per_character(entropy, share):
     return (entropy / (1 - share)[:, :, None]).mean((1, 2))
 
 
-@wrong("bound_per_text", "times the size of entropy along axis 1")
+@wrong("bound_per_text", "Your result is the right one times the size of entropy along axis 1")
 def bound_grows(entropy, share):
     return (entropy / (1 - share)[:, :, None]).sum((1, 2))
 
@@ -45,17 +45,17 @@ def bound_of_means(entropy, share):
     return entropy.sum(2).mean(1) / (1 - share).mean(1)
 
 
-@wrong("bound_per_text", "average over texts too")
+@wrong("bound_per_text", "Your result is the right one averaged along the last axis")
 def bound_of_all(entropy, share):
     return (entropy.sum(2) / (1 - share)).mean()
 
 
-@wrong("bound_per_text", "number for each noise level")
+@wrong("bound_per_text", "without `.mean(-1)`")
 def bound_per_level(entropy, share):
     return entropy.sum(2) / (1 - share)
 
 
-@wrong("bound_per_text", "first noise level only")
+@wrong("bound_per_text", "You use the first noise level only")
 def bound_of_the_first(entropy, share):
     return entropy[:, 0].sum(1) / (1 - share[:, 0])
 
@@ -79,19 +79,19 @@ def bound_with_exp_sigma(entropy, share):
     return torch.from_numpy(np.einsum("mkl,mk->m", entropy.numpy(), np.exp(sigma)) / share.shape[1])
 
 
-@wrong("bits_and_perplexity", "swapped bits and perplexity")
+@wrong("bits_and_perplexity", "You return the two results in the wrong order")
 def units_swapped(nats, length):
     h = nats.mean() / length
     return math.exp(h), h / math.log(2)
 
 
-@wrong("bits_and_perplexity", "multiply by ln 2")
+@wrong("bits_and_perplexity", "with `*` in place of `/` in `nats.mean() / length / math.log(2)`")
 def units_multiplied(nats, length):
     h = nats.mean() / length
     return h * math.log(2), torch.exp(h)
 
 
-@wrong("bits_and_perplexity", "divide by ln 10")
+@wrong("bits_and_perplexity", "Result 1: Your result is the right one times 0.30103")
 def units_of_ten(nats, length):
     h = nats.mean() / length
     return h / math.log(10), torch.exp(h)
@@ -109,7 +109,7 @@ def units_mixed(nats, length):
     return bits, math.exp(bits)
 
 
-@wrong("bits_and_perplexity", "Both numbers are for a whole text")
+@wrong("bits_and_perplexity", "without `/ length`")
 def units_per_text(nats, length):
     h = nats.mean()
     return h / math.log(2), h.exp()
@@ -126,7 +126,7 @@ def units_of_exp_first(nats, length):
     return h.mean() / math.log(2), h.exp().mean()
 
 
-@wrong("bits_and_perplexity", "two numbers for each text")
+@wrong("bits_and_perplexity", "without `.mean()`")
 def units_of_each(nats, length):
     h = nats / length
     return h / math.log(2), h.exp()
@@ -155,23 +155,23 @@ def units_in_lists(nats, length):
     return [h / np.log(2), np.exp(h)]
 
 
-@wrong("paired_gap", "two different sets of texts")
+@wrong("paired_gap", "Your ± combines those of a and b")
 def gap_unpaired(a, b):
     M = len(a)
     return a.mean() - b.mean(), (a.var() / M + b.var() / M).sqrt()
 
 
-@wrong("paired_gap", "add the two ± values")
+@wrong("paired_gap", "Your ± combines those of a and b")
 def gap_added(a, b):
     return a.mean() - b.mean(), (a.std() + b.std()) / math.sqrt(len(a))
 
 
-@wrong("paired_gap", "is the standard deviation")
+@wrong("paired_gap", "without `/ len(a - b) ** 0.5`")
 def gap_of_single_texts(a, b):
     return (a - b).mean(), (a - b).std()
 
 
-@wrong("paired_gap", "divide the standard deviation by M")
+@wrong("paired_gap", "without `** 0.5`")
 def gap_divided_by_m(a, b):
     return (a - b).mean(), (a - b).std() / len(a)
 
@@ -181,7 +181,7 @@ def gap_of_variances(a, b):
     return (a - b).mean(), (a - b).var() / len(a)
 
 
-@wrong("paired_gap", "divide by M - 1")
+@wrong("paired_gap", "with `(a - b).std(correction=0)` in place of `(a - b).std()`")
 def gap_in_plain_numpy(a, b):
     d = a.numpy() - b.numpy()
     return d.mean(), d.std() / np.sqrt(len(d))
@@ -193,13 +193,13 @@ def gap_backwards(a, b):
     return d.mean(), d.std() / math.sqrt(len(d))
 
 
-@wrong("paired_gap", "absolute value of each difference")
+@wrong("paired_gap", "with `d.abs()` in place of `d`")
 def gap_without_sign(a, b):
     d = (a - b).abs()
     return d.mean(), d.std() / math.sqrt(len(d))
 
 
-@wrong("paired_gap", "swapped the gap and its ±")
+@wrong("paired_gap", "You return the two results in the wrong order")
 def gap_swapped(a, b):
     d = a - b
     return d.std() / math.sqrt(len(d)), d.mean()
@@ -261,7 +261,7 @@ def gpt_rolled_the_wrong_way(predict, x0, start):
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("autoregressive_loss", "sign flipped")
+@wrong("autoregressive_loss", "without the minus in front of `predict(seen).gather(-1, x0[..., None]).mean()`")
 def gpt_negated(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return predict(seen).gather(-1, x0[..., None]).mean()
@@ -273,7 +273,7 @@ def gpt_per_text(predict, x0, start):
     return -predict(seen).gather(-1, x0[..., None]).sum() / len(x0)
 
 
-@wrong("autoregressive_loss", "sum over everything")
+@wrong("autoregressive_loss", "with `predict(seen).gather(-1, x0[..., None]).sum()` in place of")
 def gpt_summed(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -predict(seen).gather(-1, x0[..., None]).sum()
@@ -285,13 +285,13 @@ def gpt_for_each(predict, x0, start):
     return -predict(seen).gather(-1, x0[..., None]).squeeze(-1).mean(1)
 
 
-@wrong("autoregressive_loss", "has no gradient")
+@wrong("autoregressive_loss", "The numbers are right, but they have no gradient, so nothing can be learned from them")
 def gpt_as_a_number(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -float(predict(seen).gather(-1, x0[..., None]).mean())
 
 
-@wrong("autoregressive_loss", "whole alphabet")
+@wrong("autoregressive_loss", "without `.gather(-1, x0[..., None])`")
 def gpt_of_all_letters(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     return -predict(seen).mean()
@@ -327,25 +327,25 @@ def gpt_with_one_more_prediction(predict, x0, start):
     return -predict(seen).gather(-1, x0[..., None]).mean()
 
 
-@wrong("agreeing_share", "divides by B - 1")
+@wrong("agreeing_share", "with `len(x) - 1` in place of `len(x)`")
 def agree_with_std(x, first, second):
     agrees = (x[:, first] == x[:, second]).all(-1).double()
     return agrees.mean(), agrees.std() / len(x) ** 0.5
 
 
-@wrong("agreeing_share", "fraction of characters")
+@wrong("agreeing_share", "without `.all(-1)`")
 def share_of_characters(x, first, second):
     p = (x[:, first] == x[:, second]).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "any pair of characters")
+@wrong("agreeing_share", "with `(x[:, first] == x[:, second]).any(-1)` in place of `(x[:, first] == x[:,")
 def share_of_any(x, first, second):
     p = (x[:, first] == x[:, second]).any(1).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "only the first pair")
+@wrong("agreeing_share", "with `(x[:, first] == x[:, second])[:, 0]` in place of `(x[:, first] == x[:,")
 def share_of_first_letters(x, first, second):
     p = (x[:, first[0]] == x[:, second[0]]).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
@@ -359,26 +359,26 @@ def share_of_letters(x, first, second):
     return p, math.sqrt(p * (1 - p) / len(rows))
 
 
-@wrong("agreeing_share", "1 minus the right one")
+@wrong("agreeing_share", "with `1 - (x[:, first] == x[:, second]).all(-1).double().mean()` in place of `(x[:,")
 def share_that_differs(x, first, second):
     p = (x[:, first] != x[:, second]).any(1).double().mean()
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "the number of texts")
+@wrong("agreeing_share", "Result 1: Your result is the right one times the size of x along axis 0")
 def share_is_a_count(x, first, second):
     same = (x[:, first] == x[:, second]).all(1).double()
     p = same.mean()
     return same.sum(), (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "Result 2: Your result is the square of the right one")
+@wrong("agreeing_share", "without `.sqrt()`")
 def share_with_variance(x, first, second):
     p = (x[:, first] == x[:, second]).all(1).double().mean()
     return p, p * (1 - p) / len(x)
 
 
-@wrong("agreeing_share", "that of a single text")
+@wrong("agreeing_share", "without `/ len(x)`")
 def share_of_single_texts(x, first, second):
     p = (x[:, first] == x[:, second]).all(1).double().mean()
     return p, (p * (1 - p)).sqrt()
@@ -401,7 +401,7 @@ def share_of_rows(x, first, second):
     return p, (p * (1 - p) / len(x)).sqrt()
 
 
-@wrong("agreeing_share", "divides by B - 1")
+@wrong("agreeing_share", "with `len(x) - 1` in place of `len(x)`")
 def share_by_the_sample(x, first, second):
     same = (x[:, first] == x[:, second]).all(1).double()
     return same.mean(), same.std() / math.sqrt(len(same))
@@ -437,7 +437,7 @@ def bound_as_a_list(entropy, share):
     return bound_in_loops(entropy, share).tolist()
 
 
-@wrong("autoregressive_loss", "wrong only in the last number")
+@wrong("autoregressive_loss", "The numbers are right, but not their gradient with respect to predict")
 def gpt_that_learns_only_the_start(predict, x0, start):
     seen = torch.cat([torch.full((len(x0), 1), start), x0[:, :-1]], dim=1)
     log_p = predict(seen)
@@ -445,7 +445,7 @@ def gpt_that_learns_only_the_start(predict, x0, start):
     return -log_p.gather(-1, x0[..., None]).mean()
 
 
-@wrong("bits_and_perplexity", "sum over the texts")
+@wrong("bits_and_perplexity", "with `nats.sum()` in place of `nats.mean()`")
 def units_of_a_sum(nats, length):
     h = nats.sum() / length
     return h / math.log(2), h.exp()

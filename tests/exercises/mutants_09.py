@@ -9,7 +9,7 @@ import torch
 from exercises import right, wrong
 
 
-@wrong("group_errors", "You swapped the two")
+@wrong("group_errors", "You return the two results in the wrong order")
 def group_swapped(f, g, k, n):
     return n * (g[k] - f[k]), n * f[k] - f[k : k + n].sum()
 
@@ -19,7 +19,7 @@ def group_from_the_start(f, g, k, n):
     return n * f[k] - f[:n].sum(), n * (g[k] - f[k])
 
 
-@wrong("group_errors", "leaves out j = 0")
+@wrong("group_errors", "with `f[k + 1:k + n]` in place of `f[k:k + n]`")
 def group_after_the_first(f, g, k, n):
     return n * f[k] - sum(f[k + j] for j in range(1, n)), n * (g[k] - f[k])
 
@@ -30,22 +30,22 @@ def group_with_j_from_one_to_n(f, g, k, n):
     return n * f[k] - together, n * (g[k] - f[k])
 
 
-@wrong("group_errors", "one term too many")
+@wrong("group_errors", "with `f[k:k + n + 1]` in place of `f[k:k + n]`")
 def group_with_a_term_too_many(f, g, k, n):
     return n * f[k] - f[k : k + n + 1].sum(), n * (g[k] - f[k])
 
 
-@wrong("group_errors", "to the end of the text")
+@wrong("group_errors", "with `f[k:]` in place of `f[k:k + n]`")
 def group_to_the_end(f, g, k, n):
     return n * f[k] - f[k:].sum(), n * (g[k] - f[k])
 
 
-@wrong("group_errors", "multiply f(k) by n")
+@wrong("group_errors", "without `n *`")
 def group_of_one(f, g, k, n):
     return f[k] - f[k : k + n].sum(), n * (g[k] - f[k])
 
 
-@wrong("group_errors", "that of one character")
+@wrong("group_errors", "without `n *`")
 def group_learning_of_one(f, g, k, n):
     return n * f[k] - f[k : k + n].sum(), g[k] - f[k]
 
@@ -55,7 +55,7 @@ def group_blames_the_sampler_with_g(f, g, k, n):
     return n * g[k] - g[k : k + n].sum(), n * (g[k] - f[k])
 
 
-@wrong("group_errors", "counts twice")
+@wrong("group_errors", "with `n * g[k]` in place of `n * f[k]`")
 def group_counts_twice(f, g, k, n):
     return n * g[k] - f[k : k + n].sum(), n * (g[k] - f[k])
 
@@ -65,22 +65,22 @@ def group_learns_along_the_way(f, g, k, n):
     return n * f[k] - f[k : k + n].sum(), (g[k : k + n] - f[k : k + n]).sum()
 
 
-@wrong("group_errors", "all that the model pays")
+@wrong("group_errors", "without `- f[k]`")
 def group_learning_is_g(f, g, k, n):
     return n * f[k] - f[k : k + n].sum(), n * g[k]
 
 
-@wrong("group_errors", "the sum of the two errors")
+@wrong("group_errors", "2 results were expected, but you returned a tensor of shape ()")
 def group_total(f, g, k, n):
     return n * g[k] - f[k : k + n].sum()
 
 
-@wrong("group_errors", "sign flipped")
+@wrong("group_errors", "with `f[k] - g[k]` in place of `g[k] - f[k]`")
 def group_negative_learning(f, g, k, n):
     return n * f[k] - f[k : k + n].sum(), n * (f[k] - g[k])
 
 
-@wrong("group_errors", "Result 1: Your result is the right one with the sign flipped")
+@wrong("group_errors", "with `f[k:k + n].sum() - n * f[k]` in place of `n * f[k] - f[k:k + n].sum()`")
 def group_negative_factorization(f, g, k, n):
     return f[k : k + n].sum() - n * f[k], n * (g[k] - f[k])
 
@@ -90,7 +90,7 @@ def group_per_character(f, g, k, n):
     return f[k] - f[k : k + n].mean(), n * (g[k] - f[k])
 
 
-@wrong("group_errors", "You use k - 1")
+@wrong("group_errors", "with `k - 1` in place of `k`")
 def group_with_k_from_one(f, g, k, n):
     return n * f[k - 1] - f[k - 1 : k - 1 + n].sum(), n * (g[k - 1] - f[k - 1])
 
@@ -129,7 +129,7 @@ def cost_joint(joint, x0):
     return -torch.log(joint[tuple(x0.tolist())])
 
 
-@wrong("cost_of_one", "You sum over the n characters")
+@wrong("cost_of_one", "with `p.log().sum()` in place of `p.log().mean()`")
 def cost_of_all(joint, x0):
     return -sum(joint.select(i, int(c)).sum().log() for i, c in enumerate(x0))
 
@@ -145,7 +145,7 @@ def cost_of_the_first(joint, x0):
     return -joint[x0[0]].sum().log()
 
 
-@wrong("cost_of_one", "the easiest character")
+@wrong("cost_of_one", "with `p.log().max()` in place of `p.log().mean()`")
 def cost_of_the_easiest(joint, x0):
     return min(-joint.select(i, int(c)).sum().log() for i, c in enumerate(x0))
 
@@ -171,7 +171,7 @@ def cost_on_axis_0(joint, x0):
     return -p[x0].log().mean()
 
 
-@wrong("cost_of_one", "likeliest case")
+@wrong("cost_of_one", "with `joint.select(i, c).max()` in place of `joint.select(i, c).sum()`")
 def cost_with_max(joint, x0):
     return -sum(joint.select(i, int(c)).max().log() for i, c in enumerate(x0)) / len(x0)
 
@@ -181,12 +181,12 @@ def cost_without_log(joint, x0):
     return 1 - sum(joint.select(i, int(c)).sum() for i, c in enumerate(x0)) / len(x0)
 
 
-@wrong("cost_of_one", "sign flipped")
+@wrong("cost_of_one", "without the minus in front of `p.log().mean()`")
 def cost_negated(joint, x0):
     return sum(joint.select(i, int(c)).sum().log() for i, c in enumerate(x0)) / len(x0)
 
 
-@wrong("cost_of_one", "as in bits")
+@wrong("cost_of_one", "with `p.log2()` in place of `p.log()`")
 def cost_in_bits(joint, x0):
     return -sum(joint.select(i, int(c)).sum().log2() for i, c in enumerate(x0)) / len(x0)
 
@@ -216,7 +216,7 @@ def cost_by_enumeration(joint, x0):
     return torch.tensor(-np.log(p).mean())
 
 
-@wrong("audit", "You take e^B")
+@wrong("audit", "without the minus in front of `bounds`")
 def audit_without_minus(bounds, errors):
     claimed = bounds.exp()
     total, error = claimed.sum(), (claimed * errors).norm()
@@ -230,20 +230,20 @@ def audit_in_bits(bounds, errors):
     return total, error, total - 3 * error > 1
 
 
-@wrong("audit", "add the bounds before exp()")
+@wrong("audit", "with `(-bounds).exp().prod()` in place of `(-bounds).exp().sum()`")
 def audit_of_the_sum(bounds, errors):
     total, error = torch.exp(-bounds.sum()), (torch.exp(-bounds) * errors).norm()
     return total, error, total - 3 * error > 1
 
 
-@wrong("audit", "You average over the texts")
+@wrong("audit", "with `(-bounds).exp().mean()` in place of `(-bounds).exp().sum()`")
 def audit_of_the_mean(bounds, errors):
     claimed = (-bounds).exp()
     total, error = claimed.mean(), (claimed * errors).norm()
     return total, error, total - 3 * error > 1
 
 
-@wrong("audit", "that of the sum of the bounds")
+@wrong("audit", "without `(-bounds).exp() *`")
 def audit_with_errors_of_bounds(bounds, errors):
     total, error = (-bounds).exp().sum(), errors.norm()
     return total, error, total - 3 * error > 1
@@ -256,21 +256,21 @@ def audit_with_errors_added(bounds, errors):
     return total, error, total - 3 * error > 1
 
 
-@wrong("audit", "You average the squares")
+@wrong("audit", "with `((-bounds).exp() * errors).square().mean()` in place of `((-bounds).exp() *")
 def audit_with_the_mean_square(bounds, errors):
     claimed = (-bounds).exp()
     total, error = claimed.sum(), (claimed * errors).square().mean().sqrt()
     return total, error, total - 3 * error > 1
 
 
-@wrong("audit", "Your ± is a variance")
+@wrong("audit", "without `.sqrt()`")
 def audit_with_a_variance(bounds, errors):
     claimed = (-bounds).exp()
     total, error = claimed.sum(), (claimed * errors).square().sum()
     return total, error, total - 3 * error > 1
 
 
-@wrong("audit", "You ignore the ±")
+@wrong("audit", "without `- 3 * error`")
 def audit_without_mercy(bounds, errors):
     claimed = (-bounds).exp()
     total, error = claimed.sum(), (claimed * errors).norm()
@@ -291,14 +291,14 @@ def audit_at_two_errors(bounds, errors):
     return total, error, total > 1 + 2 * error
 
 
-@wrong("audit", "You add the ± when you decide")
+@wrong("audit", "with `+` in place of `-` in `total - 3 * error`")
 def audit_with_the_error_added(bounds, errors):
     claimed = (-bounds).exp()
     total, error = claimed.sum(), (claimed * errors).norm()
     return total, error, total + 3 * error > 1
 
 
-@wrong("audit", "Your verdict is reversed")
+@wrong("audit", "with `total - 3 * error < 1` in place of `total - 3 * error > 1`")
 def audit_reversed(bounds, errors):
     claimed = (-bounds).exp()
     total, error = claimed.sum(), (claimed * errors).norm()
@@ -354,32 +354,32 @@ def law_normalized_at_the_end(p, T):
     return q / q.sum()
 
 
-@wrong("temperature_law", "Your exponent is T")
+@wrong("temperature_law", "without `1 /`")
 def law_with_t(p, T):
     first = p.sum(1) ** T
     second = (p / p.sum(1, keepdim=True)) ** T
     return first[:, None] / first.sum() * second / second.sum(1, keepdim=True)
 
 
-@wrong("temperature_law", "the first character without the temperature")
+@wrong("temperature_law", "without `** (1 / T)`")
 def law_of_the_second_only(p, T):
     second = (p / p.sum(1, keepdim=True)) ** (1 / T)
     return p.sum(1, keepdim=True) * second / second.sum(1, keepdim=True)
 
 
-@wrong("temperature_law", "the second character without the temperature")
+@wrong("temperature_law", "without `** (1 / T)`")
 def law_of_the_first_only(p, T):
     first = p.sum(1) ** (1 / T)
     return (first / first.sum())[:, None] * p / p.sum(1, keepdim=True)
 
 
-@wrong("temperature_law", "do not normalize the second step")
+@wrong("temperature_law", "without `/ second.sum(1, keepdim=True)`")
 def law_with_loose_rows(p, T):
     first = p.sum(1) ** (1 / T)
     return (first / first.sum())[:, None] * (p / p.sum(1, keepdim=True)) ** (1 / T)
 
 
-@wrong("temperature_law", "do not normalize the first step")
+@wrong("temperature_law", "without `/ (p.sum(1) ** (1 / T)).sum()`")
 def law_with_a_loose_first(p, T):
     second = p ** (1 / T)
     return p.sum(1, keepdim=True) ** (1 / T) * second / second.sum(1, keepdim=True)
@@ -391,7 +391,7 @@ def law_of_independent_characters(p, T):
     return torch.outer(first / first.sum(), second / second.sum())
 
 
-@wrong("temperature_law", "You normalize columns")
+@wrong("temperature_law", "with `((p / p.sum(1, keepdim=True)) ** (1 / T)).sum(0)` in place of `second.sum(1,")
 def law_with_columns(p, T):
     first = p.sum(1) ** (1 / T)
     second = (p / p.sum(1, keepdim=True)) ** (1 / T)
@@ -410,7 +410,7 @@ def law_of_both_orders(p, T):
     return (law_by_outer(p, T) + law_by_outer(p.T, T).T) / 2
 
 
-@wrong("temperature_law", "the law of the second character")
+@wrong("temperature_law", "without `(first / first.sum())[:, None] *`")
 def law_of_the_second_alone(p, T):
     second = p ** (1 / T)
     return second / second.sum(1, keepdim=True)

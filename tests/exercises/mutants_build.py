@@ -35,13 +35,13 @@ def blocks_in_a_loop(text, length, every):
     return alphabet, torch.tensor([[number[c] for c in text[k : k + length]] for k in starts])
 
 
-@wrong("blocks", "in the order of the text")
+@wrong("blocks", "Result 1 of 2: The text 'ab' was expected, but you returned the text 'ba'")
 def blocks_unsorted(text, length, every):
     alphabet = "".join(dict.fromkeys(text))
     return alphabet, torch.tensor([alphabet.index(c) for c in text]).unfold(0, length, every)
 
 
-@wrong("blocks", "repeats characters")
+@wrong("blocks", "with `text` in place of `set(text)`")
 def blocks_with_repeats(text, length, every):
     alphabet = "".join(sorted(text))
     return alphabet, torch.tensor([alphabet.index(c) for c in text]).unfold(0, length, every)
@@ -67,7 +67,7 @@ def blocks_with_a_list(text, length, every):
     return alphabet, torch.tensor([alphabet.index(c) for c in text]).unfold(0, length, every)
 
 
-@wrong("blocks", "last block is missing")
+@wrong("blocks", "Result 2 of 2: The shape should be (2, 1); yours is (1, 1)")
 def blocks_without_the_last(text, length, every):
     alphabet = "".join(sorted(set(text)))
     ids = [alphabet.index(c) for c in text]
@@ -107,7 +107,7 @@ def add_noise_sigma(x0, sigma, mask, generator):
     return torch.where(torch.rand(x0.shape, generator=generator) < sigma[:, None], mask, x0)
 
 
-@wrong("add_noise", "You swapped hit and not hit")
+@wrong("add_noise", "with `torch.rand(x0.shape, generator=generator) > 1 - torch.exp(-sigma)[:, None]` in")
 def add_noise_swapped(x0, sigma, mask, generator):
     return torch.where(torch.rand(x0.shape, generator=generator) < torch.exp(-sigma)[:, None], mask, x0)
 
@@ -151,7 +151,7 @@ def log_score_with_logsumexp(logits, sigma):
     return logits - torch.logsumexp(logits, dim=-1, keepdim=True) - scale
 
 
-@wrong("log_score", "Return its logarithm")
+@wrong("log_score", "Your result is exp() of the right one")
 def log_score_without_log(logits, sigma):
     return logits.softmax(-1) / torch.expm1(sigma)[:, None, None]
 
@@ -161,17 +161,17 @@ def log_score_of_softmax(logits, sigma):
     return (logits.softmax(-1) / torch.expm1(sigma)[:, None, None]).log()
 
 
-@wrong("log_score", "The logits are any numbers")
+@wrong("log_score", "without `.log_softmax(-1)`")
 def log_score_of_logits(logits, sigma):
     return logits - torch.log(torch.expm1(sigma))[:, None, None]
 
 
-@wrong("log_score", "over the positions")
+@wrong("log_score", "with `1` in place of `-1`")
 def log_score_along_the_wrong_axis(logits, sigma):
     return F.log_softmax(logits, 1) - torch.log(torch.expm1(sigma))[:, None, None]
 
 
-@wrong("log_score", "You multiply by e^sigma - 1")
+@wrong("log_score", "with `+` in place of `-`")
 def log_score_times(logits, sigma):
     return logits.log_softmax(-1) + torch.log(torch.expm1(sigma))[:, None, None]
 
@@ -181,7 +181,7 @@ def log_score_without_sigma(logits, sigma):
     return logits.log_softmax(-1)
 
 
-@wrong("log_score", "the probability of a mask")
+@wrong("log_score", "with `-torch.expm1(-sigma)` in place of `torch.expm1(sigma)`")
 def log_score_with_minus(logits, sigma):
     return logits.log_softmax(-1) - torch.log(1 - torch.exp(-sigma))[:, None, None]
 
@@ -338,7 +338,7 @@ def loss_with_one_hot_keys(log_s, x, x0, t, mask):
     return (rate * (1 - torch.exp(-sigma)) * cost.mean(1)).mean()
 
 
-@wrong("score_entropy_loss", "Only masks count")
+@wrong("score_entropy_loss", "if `x == mask` always holds")
 def loss_of_everything(log_s, x, x0, t, mask):
     sigma = total_noise(t)
     r = 1 / torch.expm1(sigma)[:, None]
@@ -346,7 +346,7 @@ def loss_of_everything(log_s, x, x0, t, mask):
     return ((1 - EPS) * torch.expm1(sigma)[:, None] * entropy).mean()
 
 
-@wrong("score_entropy_loss", "is missing")
+@wrong("score_entropy_loss", "without `weight[:, None] *`")
 def loss_without_weight(log_s, x, x0, t, mask):
     sigma = total_noise(t)
     r = 1 / torch.expm1(sigma)[:, None]
@@ -354,7 +354,7 @@ def loss_without_weight(log_s, x, x0, t, mask):
     return torch.where(x == mask, entropy, 0.0).mean()
 
 
-@wrong("score_entropy_loss", "Your r is upside down")
+@wrong("score_entropy_loss", "without `1 /`")
 def loss_upside_down(log_s, x, x0, t, mask):
     sigma = total_noise(t)
     r = torch.expm1(sigma)[:, None]
@@ -370,7 +370,7 @@ def loss_of_cross_entropy(log_s, x, x0, t, mask):
     return ((1 - EPS) * torch.expm1(sigma)[:, None] * torch.where(x == mask, entropy, 0.0)).mean()
 
 
-@wrong("score_entropy_loss", "one number: the mean of all")
+@wrong("score_entropy_loss", "with `return (weight[:, None] * torch.where(x == mask, entropy, 0.0)).mean(-1)`")
 def loss_per_text(log_s, x, x0, t, mask):
     return torch.stack([score_entropy_loss(*(part[None] for part in row), mask) for row in zip(log_s, x, x0, t)])
 

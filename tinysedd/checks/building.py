@@ -1,148 +1,149 @@
 """Exercises of "Build it yourself": the parts of minimal.py, one by one, and then the whole program."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import itertools
 import linecache
 import traceback
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tinysedd import minimal
+from tinysedd import minimal, show
 from tinysedd.checks import learning, noise, sampling
-from tinysedd.checks.engine import binomial_tolerance, describe, exercise
-from tinysedd.checks.sampling import _refuse
+from tinysedd.checks.engine import binomial_tolerance, describe, exercise, refuse
+from tinysedd.checks.pictures import animals
 from tinysedd.minimal import BATCH, EPS, LR, total_noise
 from tinysedd.process import Absorbing
 from tinysedd.sampling import Trajectory
 from tinysedd.worlds import Words
 
-# 1 -----------------------------------------------------------------------------------------------------------------
-
 
 @exercise("the network will read numbers, and you can read what it writes.")
-def blocks(text, length, every):
-    alphabet = "".join(sorted(set(text)))
-    ids = torch.tensor([alphabet.index(c) for c in text])
-    return alphabet, ids.unfold(0, length, every)
+class blocks:
+    def reference(text: Any, length, every):
+        alphabet = "".join(sorted(set(text)))
+        ids = torch.tensor([alphabet.index(c) for c in text])
+        return alphabet, ids.unfold(0, length, every)
+
+    def cases(rng: Any):
+        yield "ba", 1, 1
+        yield "abracadabra", 4, 4  # the last three characters fill no block
+        yield "a cat sat.", 3, 1
+        yield "Été, ça va?\n", 4, 2
+        yield "the fox met the owl. ", 7, 7
+
+    def measure(result: Any, text, length, every):
+        pair = isinstance(result, list | tuple) and len(result) == 2
+        refuse(not pair, f"A pair (alphabet, blocks) was expected, but you returned {describe(result)}.")
+        alphabet, ids = result
+        refuse(isinstance(alphabet, list | tuple), "Return the alphabet as a text: ''.join(...) makes one of a list.")
+        decimals = isinstance(ids, Tensor) and ids.is_floating_point()
+        refuse(decimals, "Ids are integers, because they are used as indices.")
+        return [alphabet, ids]
+
+    mistakes = {
+        "(0, length, every) => (0, length, length)": "Your blocks start every `length` characters, not every `every`.",
+        "(0, length, every) => (0, length, 1)": "A block starts at each character of your text, not every `every`.",
+        "alphabet.index(c) => ord(c)": "Your ids are ord(c). An id is the place of a character in the alphabet.",
+    }  # fmt: skip
 
 
-@blocks.cases
-def _(rng):
-    yield "ba", 1, 1
-    yield "abracadabra", 4, 4  # the last three characters fill no block
-    yield "a cat sat.", 3, 1
-    yield "Été, ça va?\n", 4, 2
-    yield "the fox met the owl. ", 7, 7
-
-
-@blocks.measure
-def _(result, text, length, every):
-    pair = isinstance(result, list | tuple) and len(result) == 2
-    _refuse(not pair, f"A pair (alphabet, blocks) was expected, but you returned {describe(result)}.")
-    alphabet, ids = result
-    _refuse(isinstance(alphabet, list | tuple), "Return the alphabet as a text: ''.join(...) makes one of a list.")
-    _refuse(isinstance(ids, Tensor) and ids.is_floating_point(), "Ids are integers, because they are used as indices.")
-    return [alphabet, ids]
-
-
-blocks.mistakes({
-    "sorted(set(text)) => dict.fromkeys(text)": "Your alphabet is in the order of the text. Sort it, so that every "
-    "run gives a character the same id.",
-    "sorted(set(text)) => sorted(text)": "Your alphabet repeats characters. Each one belongs there once: set(text).",
-    "(0, length, every) => (0, length, length)": "Your blocks start every `length` characters. Let one start every "
-    "`every` characters, so that they may overlap.",
-    "(0, length, every) => (0, length, 1)": "A block starts at each character of your text. Let one start every "
-    "`every` characters.",
-    "[alphabet.index(c) for c in text] => [ord(c) for c in text]": "Your ids are ord(c). An id is the place of a "
-    "character in the alphabet: alphabet.index(c).",
-    "[alphabet.index(c) for c in text] => [alphabet.index(c) + 1 for c in text]": "Your ids start at 1. The first "
-    "character of the alphabet has id 0.",
-    "result[0], result[1][: len(range(0, len(text) - length, every))]": "Your last block is "
-    "missing. A block is there if all of its characters are.",
-    "result[::-1]": "You swapped the two: return the alphabet first, then the blocks.",
-})  # fmt: skip
-
-
-# 2 -----------------------------------------------------------------------------------------------------------------
-
-
-@exercise(
-    "each character is masked independently, with probability 1 - e^-sigma.",
-    tolerance=binomial_tolerance(6000),
-    measured=noise.TABLES,
-    repeats=2,
-)
-def add_noise(x0, sigma, mask, generator):
-    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
-    return torch.where(hit, mask, x0)
-
-
-add_noise._parts.update(noise.perturb_absorbing._parts)  # the same task as in notebook 03
-add_noise._changes.extend(noise.perturb_absorbing._changes)
-
-
-# 3 -----------------------------------------------------------------------------------------------------------------
+add_noise = noise.perturb_absorbing.renamed("add_noise")
 
 
 @exercise("from any outputs of a network you get a score: positive ratios with the right sum.", gradient="logits")
-def log_score(logits, sigma):
-    return logits.log_softmax(-1) - torch.log(torch.expm1(sigma))[:, None, None]
+class log_score:
+    def reference(logits: Any, sigma):
+        return logits.log_softmax(-1) - torch.log(torch.expm1(sigma))[:, None, None]
 
+    def cases(rng: Any):
+        for B, L, N, sigma in learning.SIZES:
+            logits = 2 * torch.randn(B, L, N, generator=rng)
+            yield logits, sigma * torch.linspace(1, 2, B)
+        yield torch.tensor([[[800.0, 0.0, -3.0]]]), torch.tensor([0.7])
 
-@log_score.cases
-def _(rng):
-    for B, L, N, sigma in learning.SIZES:
-        logits = 2 * torch.randn(B, L, N, dtype=torch.float64, generator=rng)
-        yield logits, sigma * torch.linspace(1, 2, B, dtype=torch.float64)
-    yield torch.tensor([[[800.0, 0.0, -3.0]]], dtype=torch.float64), torch.tensor([0.7], dtype=torch.float64)
+    mistakes = {
+        "logits.log_softmax(-1) => torch.log(logits.softmax(-1))": "You get -inf where a probability is too small for "
+        "a number, and no gradient comes back from there. Use log_softmax, which is softmax and log in one.",
+        "torch.log(torch.expm1(sigma)) => sigma": "You divide by e^sigma. Divide by e^sigma - 1.",
+        "- torch.log(torch.expm1(sigma))[:, None, None] =>": "The score also depends on sigma: divide by e^sigma - 1.",
+    }  # fmt: skip
 
-
-log_score.mistakes({
-    "logits.log_softmax(-1) - torch.log(torch.expm1(sigma))[:, None, None] => "
-    "logits.softmax(-1) / torch.expm1(sigma)[:, None, None]": "This is the score. Return its logarithm.",
-    "logits.log_softmax(-1) => torch.log(logits.softmax(-1))": "You get -inf where a probability is too small for a "
-    "number, and no gradient comes back from there. Use log_softmax, which is softmax and log in one.",
-    ".log_softmax(-1) =>": "The logits are any numbers. log_softmax(-1) turns them into log-probabilities.",
-    "logits.log_softmax(-1) => logits.softmax(-1)": "You subtract from probabilities. Subtract from their logarithms: "
-    "log_softmax(-1).",
-    "log_softmax(-1) => log_softmax(1)": "Your probabilities add up to 1 over the positions. They should over the "
-    "characters, the last axis.",
-    "- torch.log( => + torch.log(": "You multiply by e^sigma - 1. Divide by it: subtract the logarithm.",
-    "torch.log(torch.expm1(sigma)) => torch.expm1(sigma)": "You subtract e^sigma - 1. Dividing by it subtracts its "
-    "logarithm.",
-    "torch.log(torch.expm1(sigma)) => sigma": "You divide by e^sigma. Divide by e^sigma - 1.",
-    "torch.expm1(sigma) => -torch.expm1(-sigma)": "You divide by 1 - e^-sigma, the probability of a mask. Divide by "
-    "e^sigma - 1.",
-    "- torch.log(torch.expm1(sigma))[:, None, None] =>": "These are the log-probabilities log p(x0 = y | x). The "
-    "score also depends on sigma: subtract log(e^sigma - 1).",
-})  # fmt: skip
-
-
-@log_score.picture
-def _(function):
-    from tinysedd.show import heatmap
-
-    words, sigma, x = Words(), torch.tensor([0.1], dtype=torch.float64), torch.tensor([[2, 26, 19]])  # c, mask, t
-    log_p = words.score(Absorbing(26)).log_posterior(x, sigma).double()
-    log_s = function(log_p, sigma).where((x == 26)[..., None], log_p)[0]
-    log_s = torch.cat([log_s, log_s[:, :1].where(x[0, :, None] == 26, -torch.inf) * 0], -1)
-    return heatmap(log_s, x[0], words.alphabet, title="Your score of c·t: which letters belong in the gap?")
-
-
-# 4 -----------------------------------------------------------------------------------------------------------------
+    def picture(function: Any):
+        words, sigma, x = Words(), torch.tensor([0.1], dtype=torch.float64), torch.tensor([[2, 26, 19]])  # c, mask, t
+        log_p = words.score(Absorbing(26)).log_posterior(x, sigma).double()
+        log_s = function(log_p, sigma).where((x == 26)[..., None], log_p)[0]
+        log_s = torch.cat([log_s, log_s[:, :1].where(x[0, :, None] == 26, -torch.inf) * 0], -1)
+        return show.heatmap(log_s, x[0], words.alphabet, title="Your score of c·t: which letters belong in the gap?")
 
 
 @exercise("it sees the whole text, both sides of each gap, and answers with a score.", seconds=30)
-def Network(num_tokens, length):
-    network = minimal.Network(num_tokens)
-    network.place = nn.Embedding(length, minimal.WIDTH)
-    return network
+class Network:
+    def reference(num_tokens: Any, length):
+        network = minimal.Network(num_tokens)
+        network.place = nn.Embedding(length, minimal.WIDTH)
+        return network
 
+    def cases(rng: Any):
+        yield 5, 6
+        yield 3, 8
 
-@Network.cases
-def _(rng):
-    yield 5, 6
-    yield 3, 8
+    def measure(network: Any, num_tokens, length):
+        """The logarithm of the sum of the scores at each position, or ValueError with what the network cannot do."""
+        refuse(not isinstance(network, nn.Module), "Network should be a class: class Network(nn.Module).")
+        rng = torch.Generator().manual_seed(length)
+        with torch.no_grad():  # so that a network whose last layer starts at 0 shows what it sees, too
+            for weight in network.parameters():
+                weight.add_(torch.randn(weight.shape, generator=rng), alpha=0.2)
+        x, sigma = torch.randint(num_tokens, (4, length), generator=rng), torch.linspace(0.3, 3, 4)
+        x = x.masked_fill(torch.rand(x.shape, generator=rng) < 0.5, num_tokens)
+        x[0], noise = num_tokens, torch.full_like(x, num_tokens)
+        log_s, shape = _ask(network, x, sigma), (4, length, num_tokens)
+        found = tuple(log_s.shape) if isinstance(log_s, Tensor) else describe(log_s)
+        more = found == (*shape[:2], num_tokens + 1)
+        refuse(more, "You predict one state too many. The clean text has no masks: the head has num_tokens outputs.")
+        refuse(found != shape, f"forward should return log s of shape (B, L, N), here {shape}; yours is {found}.")
+        total = log_s.detach().double().logsumexp(-1)
+        off = (total + torch.expm1(sigma).log()[:, None]).abs().max() > 1e-3
+        refuse(off, "The scores should add up to 1 / (e^sigma - 1): end forward with return log_score(logits, sigma).")
+
+        def changed(y: Tensor, at: tuple) -> bool:
+            return bool((_ask(network, y, sigma)[at] - log_s[at]).abs().max() > 1e-6)
+
+        again = "Two calls with the same text gave different scores. Is there dropout? Pass dropout=0.0."
+        refuse(changed(x, (slice(None),)), again)
+        other, first, last = x.clone(), x.clone(), x.clone()
+        other[1:], first[0, 0], last[0, -1] = 0, 0, 0
+        mixed = "A text's scores depend on the other texts of the batch. Mix positions only: pass batch_first=True."
+        refuse(changed(other, (0,)), mixed)
+        right, left = changed(last, (0, 0)), changed(first, (0, -1))
+        refuse(not right and not left, "Each position sees only itself. Something must mix the positions: attention.")
+        refuse(not right or not left, "A position sees only one side. In diffusion it sees both: use no causal mask.")
+        alike = torch.allclose(log_s[0, 0], log_s[0, 1], atol=1e-6)
+        refuse(alike, "The network cannot tell positions apart. Add an embedding of the position.")
+        same = torch.allclose(_ask(network, noise, sigma), _ask(network, noise - 1, sigma), atol=1e-6)
+        refuse(same, "The mask looks like the last character. It is a state of its own: embed num_tokens + 1 states.")
+        log_s.sum().backward()
+        unused = [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]
+        refuse(unused, f"These weights are never used in forward: {', '.join(unused[:3])}.")
+        refuse(not any(weight.requires_grad for weight in network.parameters()), "The network has no weights to train.")
+        return total
+
+    def picture(function: Any):
+        import matplotlib.pyplot as plt
+
+        network, x = function(5, 12), torch.full((13, 12), 5)
+        x[range(12), range(12)] = 0  # row j: all masks but for position j; the last row: all masks
+        with torch.no_grad():
+            log_s = network(x, torch.ones(13))
+        fig, ax = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
+        ax.imshow((log_s[:12] - log_s[12]).abs().mean(-1).T, cmap="Greens")
+        ax.set(xlabel="where a character changes", ylabel="where the scores change", title="Who sees whom")
+        ax.set(xticks=range(0, 12, 2), yticks=range(0, 12, 2))
+        return show.describe(fig, "How much a new character at one position changes the scores at each position.")
 
 
 def _ask(network: nn.Module, x: Tensor, sigma: Tensor) -> Tensor:
@@ -159,130 +160,41 @@ def _ask(network: nn.Module, x: Tensor, sigma: Tensor) -> Tensor:
         raise ValueError(f"{why}\n{mask}\nIt comes from this line: {line}".replace("\n\n", "\n")) from None
 
 
-@Network.measure
-def _(network, num_tokens, length):
-    """The logarithm of the sum of the scores at each position, or ValueError with what the network cannot do."""
-    _refuse(not isinstance(network, nn.Module), "Network should be a class: class Network(nn.Module).")
-    rng = torch.Generator().manual_seed(length)
-    with torch.no_grad():  # so that a network whose last layer starts at 0 shows what it sees, too
-        for weight in network.parameters():
-            weight.add_(torch.randn(weight.shape, generator=rng), alpha=0.2)
-    x, sigma = torch.randint(num_tokens, (4, length), generator=rng), torch.linspace(0.3, 3, 4)
-    x = x.masked_fill(torch.rand(x.shape, generator=rng) < 0.5, num_tokens)
-    x[0], noise = num_tokens, torch.full_like(x, num_tokens)
-    log_s, shape = _ask(network, x, sigma), (4, length, num_tokens)
-    found = tuple(log_s.shape) if isinstance(log_s, Tensor) else describe(log_s)
-    more = found == (*shape[:2], num_tokens + 1)
-    _refuse(more, "You predict one state too many. The clean text has no masks: the head has num_tokens outputs.")
-    _refuse(found != shape, f"forward should return log s of shape (B, L, N), here {shape}; yours is {found}.")
-    total = log_s.detach().double().logsumexp(-1)
-    off = total + torch.expm1(sigma).log()[:, None]
-    _refuse(off.abs().max() > 1e-3, "The scores at a position should add up to 1 / (e^sigma - 1): end forward with "
-            "return log_score(logits, sigma).")  # fmt: skip
-
-    def changed(y: Tensor, at: tuple) -> bool:
-        return bool((_ask(network, y, sigma)[at] - log_s[at]).abs().max() > 1e-6)
-
-    _refuse(changed(x, (slice(None),)), "Two calls with the same text gave different scores. Is there dropout? "
-            "TransformerEncoderLayer has 0.1 unless you pass dropout=0.0.")  # fmt: skip
-    other, first, last = x.clone(), x.clone(), x.clone()
-    other[1:], first[0, 0], last[0, -1] = 0, 0, 0
-    _refuse(changed(other, (0,)), "A text's scores depend on the other texts of the batch. Attention should mix the "
-            "positions of a text: pass batch_first=True.")  # fmt: skip
-    right, left = changed(last, (0, 0)), changed(first, (0, -1))
-    _refuse(not right and not left, "Each position sees only itself. Something must mix the positions: attention.")
-    _refuse(not right or not left, "A position sees only one side. In diffusion it sees both: use no causal mask.")
-    _refuse(torch.allclose(log_s[0, 0], log_s[0, 1], atol=1e-6), "The network cannot tell positions apart: in a text "
-            "of masks all get the same score. Add an embedding of the position.")  # fmt: skip
-    same = torch.allclose(_ask(network, noise, sigma), _ask(network, noise - 1, sigma), atol=1e-6)
-    _refuse(same, "The mask looks like the last character. It is a state of its own: embed num_tokens + 1 states.")
-    log_s.sum().backward()
-    unused = [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]
-    _refuse(unused, f"These weights are never used in forward: {', '.join(unused[:3])}.")
-    _refuse(not any(weight.requires_grad for weight in network.parameters()), "The network has no weights to train.")
-    return total
-
-
-@Network.picture
-def _(function):
-    import matplotlib.pyplot as plt
-
-    from tinysedd import show
-
-    network, x = function(5, 12), torch.full((13, 12), 5)
-    x[range(12), range(12)] = 0  # row j: all masks but for position j; the last row: all masks
-    with torch.no_grad():
-        log_s = network(x, torch.ones(13))
-    fig, ax = plt.subplots(figsize=(3.6, 3.2), layout="constrained")
-    ax.imshow((log_s[:12] - log_s[12]).abs().mean(-1).T, cmap="Greens")
-    ax.set(xlabel="where a character changes", ylabel="where the scores change", title="Who sees whom")
-    ax.set(xticks=range(0, 12, 2), yticks=range(0, 12, 2))
-    return show.describe(fig, "How much a new character at one position changes the scores at each position.")
-
-
-# 5 -----------------------------------------------------------------------------------------------------------------
-
-
 @exercise("this loss needs no true ratio, and it is 0 where the guess is right.", gradient="log_s")
-def score_entropy_loss(log_s, x, x0, t, mask):
-    sigma = total_noise(t)
-    r = 1 / torch.expm1(sigma)[:, None]
-    guess = log_s.gather(-1, x0[..., None]).squeeze(-1)
-    entropy = log_s.exp().sum(-1) - r * guess + r * (r.log() - 1)
-    weight = (1 - EPS) * torch.expm1(sigma)
-    return (weight[:, None] * torch.where(x == mask, entropy, 0.0)).mean()
+class score_entropy_loss:
+    def reference(log_s: Any, x, x0, t, mask):
+        sigma = total_noise(t)
+        r = 1 / torch.expm1(sigma)[:, None]
+        guess = log_s.gather(-1, x0[..., None]).squeeze(-1)
+        entropy = log_s.exp().sum(-1) - r * guess + r * (r.log() - 1)
+        weight = (1 - EPS) * torch.expm1(sigma)
+        return (weight[:, None] * torch.where(x == mask, entropy, 0.0)).mean()
 
+    def cases(rng: Any):
+        for B, L, N in [(1, 1, 2), (1, 3, 3), (2, 3, 4), (3, 2, 5), (4, 6, 3)]:
+            x0 = torch.randint(N, (B, L), generator=rng)
+            t = torch.rand(B, generator=rng) * 0.8 + 0.1
+            x = x0.masked_fill(torch.rand(B, L, generator=rng) < 0.6, N)
+            x[0, 0] = N
+            yield 2 * torch.randn(B, L, N, generator=rng), x, x0, t, N
+            yield log_score._reference(torch.randn(B, L, N, generator=rng), total_noise(t)), x, x0, t, N
 
-@score_entropy_loss.cases
-def _(rng):
-    for B, L, N in [(1, 1, 2), (1, 3, 3), (2, 3, 4), (3, 2, 5), (4, 6, 3)]:
-        x0 = torch.randint(N, (B, L), generator=rng)
-        t = torch.rand(B, dtype=torch.float64, generator=rng) * 0.8 + 0.1
-        x = x0.masked_fill(torch.rand(B, L, generator=rng) < 0.6, N)
-        x[0, 0] = N
-        yield 2 * torch.randn(B, L, N, dtype=torch.float64, generator=rng), x, x0, t, N
-        yield (
-            log_score._reference(torch.randn(B, L, N, dtype=torch.float64, generator=rng), total_noise(t)),
-            x,
-            x0,
-            t,
-            N,
-        )
+    mistakes = {
+        ".mean() => .sum() / (x == mask).sum()": "You divide by the number of masks. Take the mean over all "
+        "positions, with 0 where a character shows.",
+        "log_s.exp().sum(-1) - r => -r": "The sum of s over all y is missing. Without it no guess is ever too large.",
+        "log_s.exp().sum(-1) => log_s.sum(-1)": "You add up log s. The first term is the sum of s = exp(log_s).",
+        "log_s.exp().sum(-1) => guess.exp()": "You only count y = x0. The other y have r = 0, but they still cost s.",
+        "log_s.gather(-1, x0[..., None]).squeeze(-1) => log_s.sum(-1)": "You use r at every y. r is 0 for all y but "
+        "x0, so only log s at x0 counts: gather it.",
+    }  # fmt: skip
 
+    def picture(function: Any):
+        def loss(log_s, x, x0, sigma):
+            t = torch.full((len(x),), 0.6, dtype=torch.float64)
+            return function(log_s[..., :26], x, x0, t, 26)
 
-score_entropy_loss.mistakes({
-    "torch.where(x == mask, entropy, 0.0) => entropy": "Visible characters have a cost in your loss. Only masks count.",
-    "x == mask => x != mask": "You count the visible characters. Count the masks.",
-    "(1 - EPS) * torch.expm1(sigma) => torch.ones_like(t)": "The weight, (1 - EPS)(e^sigma - 1), is missing.",
-    "(1 - EPS) * torch.expm1(sigma) => (1 - EPS) * sigma.exp()": "Your weight is sigma'(t) alone. Multiply it by "
-    "1 - e^-sigma: together they are (1 - EPS)(e^sigma - 1).",
-    "(1 - EPS) * torch => torch": "Your weight lacks the factor 1 - EPS.",
-    ".mean() => .sum()": "You sum over all texts and positions. Take the mean.",
-    ".mean() => .sum() / (x == mask).sum()": "You divide by the number of masks. Divide by all B · L characters: "
-    "the mean over all positions, with 0 where a character shows.",
-    ".mean() => .mean(-1)": "You return one loss for each text. The optimizer needs one number: the mean of all.",
-    "1 / torch.expm1(sigma) => torch.expm1(sigma)": "Your r is upside down: r = 1 / (e^sigma - 1).",
-    "1 / torch.expm1(sigma) => -1 / torch.expm1(-sigma)": "Your r is 1 / (1 - e^-sigma). It is 1 / (e^sigma - 1).",
-    "log_s.exp().sum(-1) - r => -r": "The sum of s over all y is missing. Without it no guess is ever too large.",
-    "log_s.exp().sum(-1) => log_s.sum(-1)": "You add up log s. The first term is the sum of s = exp(log_s).",
-    "log_s.exp().sum(-1) => guess.exp()": "You only count y = x0. The other y have r = 0, but they still cost s.",
-    "r * guess => r * guess.exp()": "You multiply r by s. Multiply it by log s.",
-    "+ r * (r.log() - 1) =>": "The term r (log r - 1) is missing. The minimum is in the right place, but it is not 0.",
-    "log_s.gather(-1, x0[..., None]).squeeze(-1) => log_s.sum(-1)": "You use r at every y. r is 0 for all y but x0, "
-    "so only log s at x0 counts: gather it.",
-})  # fmt: skip
-
-
-@score_entropy_loss.picture
-def _(function):
-    def loss(log_s, x, x0, sigma):
-        t = torch.full((len(x),), 0.6, dtype=torch.float64)
-        return function(log_s[..., :26], x, x0, t, 26)
-
-    return learning._valley(loss, Absorbing(26), total_noise(torch.tensor(0.6)).item())
-
-
-# 6 -----------------------------------------------------------------------------------------------------------------
+        return learning._valley(loss, Absorbing(26), total_noise(torch.tensor(0.6)).item())
 
 
 class _Table(nn.Module):
@@ -322,84 +234,66 @@ class _Table(nn.Module):
     in_place=True,
     seconds=60,
 )
-def train(network, texts, mask, steps, generator):
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
-    for step in range(steps):
-        x0 = texts[torch.randint(len(texts), (BATCH,), generator=generator)]
-        t = 1 - (torch.rand((), generator=generator) + torch.arange(BATCH) / BATCH) % 1
-        sigma = total_noise(t)
-        x = add_noise._reference(x0, sigma, mask, generator)
-        loss = score_entropy_loss._reference(network(x, sigma), x, x0, t, mask)
-        optimizer.param_groups[0]["lr"] = LR * min((step + 1) / 100, 1) * (1 - step / steps)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield loss.item()
+class train:
+    def reference(network: Any, texts, mask, steps, generator):
+        optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+        for step in range(steps):
+            x0 = texts[torch.randint(len(texts), (BATCH,), generator=generator)]
+            t = 1 - (torch.rand((), generator=generator) + torch.arange(BATCH) / BATCH) % 1
+            sigma = total_noise(t)
+            x = add_noise._reference(x0, sigma, mask, generator)
+            loss = score_entropy_loss._reference(network(x, sigma), x, x0, t, mask)
+            optimizer.param_groups[0]["lr"] = LR * min((step + 1) / 100, 1) * (1 - step / steps)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
 
+    def cases(rng: Any):
+        for L, N, steps in [(6, 3, 200), (10, 2, 150)]:
+            p = (1.5 * torch.randn(L, N, generator=rng)).softmax(-1)
+            texts = p.multinomial(300, replacement=True, generator=rng).T
+            yield _Table(L, N), texts, N, steps, torch.Generator().manual_seed(L)
 
-@train.cases
-def _(rng):
-    for L, N, steps in [(6, 3, 200), (10, 2, 150)]:
-        p = (1.5 * torch.randn(L, N, generator=rng)).softmax(-1)
-        yield (
-            _Table(L, N),
-            p.multinomial(300, replacement=True, generator=rng).T,
-            N,
-            steps,
-            torch.Generator().manual_seed(L),
-        )
+    def measure(result: Any, network, texts, mask, steps, generator):
+        usable = hasattr(result, "__iter__") and not isinstance(result, Tensor | str)
+        refuse(not usable, f"After each step, yield loss.item(). But your function returned {describe(result)}.")
+        losses = list(itertools.islice(result, steps + 1))
+        refuse(not network.asked, "Your function never asks the network.")
+        tensors = any(isinstance(loss, Tensor) for loss in losses)
+        refuse(tensors, "Yield a number, loss.item(). A tensor keeps the whole computation of its step in memory.")
+        counted = f"{'more than ' * (len(losses) > steps)}{min(len(losses), steps)}"
+        refuse(len(losses) != steps, f"With steps = {steps}, yield {steps} losses. You yield {counted}.")
+        x, sigma = (torch.cat(parts) for parts in zip(*network.asked))
+        hit, p = (x == mask).double(), -torch.expm1(-sigma)[:, None].expand(x.shape)
+        refuse(not hit.any(), "The network sees clean texts. Give it the noised ones, x.")
+        seen = ((x[:, None] == texts) | (x[:, None] == mask)).all(-1)  # (B, T): which texts each x may come from
+        refuse(not seen.any(1).all(), "The network sees texts that are not in `texts`. Draw rows: texts[numbers].")
+        z = (hit - p).sum() / (p * (1 - p)).clamp(min=1e-9).sum().sqrt()
+        refuse(z.abs() > 6, "The network's sigma is not the noise of x. Use sigma = total_noise(t) for both.")
+        refuse(p[:, 0].std() < 0.1, "All texts have the same time. Draw t at random for each text, in (0, 1].")
+        one_time = all(len(s.unique()) == 1 for _, s in network.asked)
+        refuse(one_time, "All texts of a batch have the same time. Draw a time for each text, shape (B,).")
+        clear = x[hit.sum(1) == 0]
+        few = len(clear) > 60 and len(clear.unique(dim=0)) < len(texts.unique(dim=0)) / 3
+        refuse(few, "You train on the same few texts in every step. Draw a new batch in each step.")
+        refuse(network.stale, "Gradients add up from step to step. Call optimizer.zero_grad() before loss.backward().")
+        refuse(not network.table.any(), "The weights never change. Call loss.backward(), then optimizer.step().")
+        learned = (10 * network.table.detach()).double().softmax(-1)
+        truth = train._definition.exact(network, texts, mask, steps, generator)
+        cost = -(truth * learned.clamp(min=1e-30).log()).sum(-1).mean()
+        refuse(cost > -truth.mean(0).log().max() + 3, "The loss rises. The optimizer should make it smaller: no minus.")
+        return learned
 
+    def exact(network: Any, texts, mask, steps, generator):
+        return nn.functional.one_hot(texts, mask).double().mean(0)
 
-@train.exact
-def _(network, texts, mask, steps, generator):
-    return nn.functional.one_hot(texts, mask).double().mean(0)
+    def picture(function: Any):
+        _, texts, mask, steps, rng = train._cases[0]
+        losses = list(function(_Table(6, 3), texts, mask, steps, rng.clone_state()))
+        means = [(k + 10, sum(losses[k : k + 10]) / 10) for k in range(0, steps, 10)]
+        return show.curve({"your loss": means}, x="steps", y="loss", title="A small table learns with your loop")
 
-
-@train.measure
-def _(result, network, texts, mask, steps, generator):
-    usable = hasattr(result, "__iter__") and not isinstance(result, Tensor | str)
-    _refuse(not usable, f"After each step, yield loss.item(). But your function returned {describe(result)}.")
-    losses = list(itertools.islice(result, steps + 1))
-    _refuse(not network.asked, "Your function never asks the network.")
-    _refuse(any(isinstance(loss, Tensor) for loss in losses), "Yield a number, loss.item(). A tensor keeps the whole "
-            "computation of its step in memory.")  # fmt: skip
-    counted = f"{'more than ' * (len(losses) > steps)}{min(len(losses), steps)}"
-    _refuse(len(losses) != steps, f"With steps = {steps}, yield {steps} losses. You yield {counted}.")
-    x, sigma = (torch.cat(parts) for parts in zip(*network.asked))
-    hit, p = (x == mask).double(), -torch.expm1(-sigma)[:, None].expand(x.shape)
-    _refuse(not hit.any(), "The network sees clean texts. Give it the noised ones, x.")
-    seen = ((x[:, None] == texts) | (x[:, None] == mask)).all(-1)  # (B, T): which texts each x may come from
-    _refuse(not seen.any(1).all(), "The network sees texts that are not in `texts`. Draw rows: texts[numbers].")
-    z = (hit - p).sum() / (p * (1 - p)).clamp(min=1e-9).sum().sqrt()
-    _refuse(
-        z.abs() > 6, "The sigma that you give the network is not the noise of x. Use sigma = total_noise(t) for both."
-    )
-    _refuse(p[:, 0].std() < 0.1, "All texts have the same time. Draw t at random for each text, in (0, 1].")
-    one_time = all(len(s.unique()) == 1 for _, s in network.asked)
-    _refuse(one_time, "All texts of a batch have the same time. Draw a time for each text, shape (B,).")
-    clear = x[hit.sum(1) == 0]
-    few = len(clear) > 60 and len(clear.unique(dim=0)) < len(texts.unique(dim=0)) / 3
-    _refuse(few, "You train on the same few texts in every step. Draw a new batch in each step.")
-    _refuse(network.stale, "Gradients add up from step to step. Call optimizer.zero_grad() before loss.backward().")
-    _refuse(not network.table.any(), "The weights never change. Call loss.backward(), then optimizer.step().")
-    learned = (10 * network.table.detach()).double().softmax(-1)
-    truth = train._parts["exact"](network, texts, mask, steps, generator)
-    cost = -(truth * learned.clamp(min=1e-30).log()).sum(-1).mean()
-    _refuse(cost > -truth.mean(0).log().max() + 3, "The loss rises. The optimizer should make it smaller: no minus.")
-    return learned
-
-
-@train.picture
-def _(function):
-    from tinysedd.show import curve
-
-    _, texts, mask, steps, rng = train._cases[0]
-    losses = list(function(_Table(6, 3), texts, mask, steps, rng.clone_state()))
-    means = [(k + 10, sum(losses[k : k + 10]) / 10) for k in range(0, steps, 10)]
-    return curve({"your loss": means}, x="steps", y="loss", title="A small table learns with your loop")
-
-
-# 7 -----------------------------------------------------------------------------------------------------------------
 
 TEXTS = 5000
 
@@ -413,13 +307,17 @@ class _Exact(sampling._Score):
         self.last, self.redrawn = self.noise, False
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        if torch.equal(x, self.noise) and len(x) == len(self.noise):
+        if torch.equal(x, self.noise):
             self.last, self.redrawn = x, False
-        log_s = super().__call__(x, sigma.double())[..., : self.N]
-        self.redrawn |= x.shape == self.last.shape and bool(((self.last != self.N) & (x != self.last)).any())
+        N, sigma = len(self.p), sigma.double()
+        log_s = super().__call__(x, sigma)[..., :N]
+        self.redrawn |= x.shape == self.last.shape and bool(((self.last != N) & (x != self.last)).any())
         self.last = x.clone()
-        even = (-torch.log(torch.expm1(sigma.double()) * self.N))[:, None, None]
-        return torch.where((x == self.N)[..., None], log_s, even) + torch.tensor(self.factor).log()
+        even = (-torch.log(torch.expm1(sigma) * N))[:, None, None]
+        return torch.where((x == N)[..., None], log_s, even) + torch.tensor(self.factor).log()
+
+
+STEP = "torch.expm1(sigma - less)"
 
 
 @exercise(
@@ -430,88 +328,66 @@ class _Exact(sampling._Score):
     measured=f"the fraction of each text among {2 * TEXTS:,}: rows for the first character, columns for the second; "
     "the mask comes last",
 )
-def sample(score, count, length, mask, steps, generator):
-    x = torch.full((count, length), mask)
-    sigmas = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
-    for sigma, less in zip(sigmas[:-1], sigmas[1:]):
-        p = score(x, sigma.float().expand(count)).double().exp() * torch.expm1(sigma - less)
-        stay = (1 - p.sum(-1, keepdim=True)).clamp(min=0) * (less > 0)
-        y = torch.cat([p, stay], -1).flatten(0, 1).multinomial(1, generator=generator).view(count, length)
-        x = torch.where(x == mask, y, x)
-    return x
+class sample:
+    def reference(score: Any, count, length, mask, steps, generator):
+        x = torch.full((count, length), mask)
+        sigmas = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
+        for sigma, less in zip(sigmas[:-1], sigmas[1:]):
+            p = score(x, sigma.float().expand(count)).double().exp() * torch.expm1(sigma - less)
+            stay = (1 - p.sum(-1, keepdim=True)).clamp(min=0) * (less > 0)
+            y = torch.cat([p, stay], -1).flatten(0, 1).multinomial(1, generator=generator).view(count, length)
+            x = torch.where(x == mask, y, x)
+        return x
 
+    def cases(rng: Any):
+        one, same = torch.tensor([0.2, 0.8]).double(), torch.tensor([[0.3, 0.0], [0.0, 0.7]]).double()
+        apart = torch.tensor([[0.0, 0.0, 0.0], [0.27, 0.03, 0.0], [0.63, 0.07, 0.0]])
+        for p, factor, steps in [(one, 1, 1), (one, 0.5, 3), (same, 1, 2), (apart, 1, 4), (same, 1, 5)]:
+            yield _Exact(p, factor), TEXTS, p.ndim, len(p), steps, torch.Generator().manual_seed(steps)
 
-@sample.cases
-def _(rng):
-    one, same = torch.tensor([0.2, 0.8]).double(), torch.tensor([[0.3, 0.0], [0.0, 0.7]]).double()
-    apart = torch.tensor([[0.0, 0.0, 0.0], [0.27, 0.03, 0.0], [0.63, 0.07, 0.0]], dtype=torch.float64)
-    for p, factor, steps in [(one, 1, 1), (one, 0.5, 3), (same, 1, 2), (apart, 1, 4), (same, 1, 5)]:
-        yield _Exact(p, factor), TEXTS, p.ndim, len(p), steps, torch.Generator().manual_seed(steps)
+    def measure(result: Any, score, count, length, mask, steps, generator):
+        calls, asked = sampling._drawn(result, (count, length), mask + 1), len(score.levels)
+        wanted = f"With steps = {steps}, ask the score in each step, at the noise before it: {steps} levels of noise."
+        refuse(asked != steps, f"{wanted} You asked it at {asked}.")
+        right = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))[:-1].tolist()
+        levels = sorted(score.levels, reverse=True)
+        off = any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right))
+        yours, wanted = (", ".join(f"{s:.3g}" for s in side[:4]) for side in (levels, right))
+        refuse(off, f"You ask at noise levels {yours}. Use those of evenly spaced times from 1 down: {wanted}.")
+        redrawn = score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any()
+        refuse(redrawn, "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).")
+        left = (calls == mask).any()
+        refuse(left, "Masks are left at the end. In the last step, to noise 0, staying a mask has probability 0.")
+        return sampling._shares(calls, mask + 1)
 
+    def exact(score: Any, count, length, mask, steps, generator):
+        """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
+        p = score.p
+        if length == 2:
+            p = (1 - 1 / steps) * p + p.sum(1, keepdim=True) * p.sum(0) / steps
+        return nn.functional.pad(p, (0, 1) * length)
 
-@sample.exact
-def _(score, count, length, mask, steps, generator):
-    """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
-    p = score.p.view((score.N,) * length)
-    if length == 2:
-        p = (1 - 1 / steps) * p + p.sum(1, keepdim=True) * p.sum(0) / steps
-    return nn.functional.pad(p, (0, 1) * length)
+    mistakes = {
+        "multinomial(1, generator=generator) => argmax(-1)": "You take the most probable state. Draw: multinomial.",
+        f"* {STEP} =>": "The length of the step is missing. The probability of y is s_y (e^(sigma - sigma') - 1).",
+        f"{STEP} => torch.expm1(sigma)": "In every step you remove all the noise. A step from sigma to sigma' turns a "
+        "mask into y with probability s_y (e^(sigma - sigma') - 1).",
+        f"{STEP} => (sigma - less)": "You use sigma - sigma', which is right for a tiny step only. The factor is "
+        "e^(sigma - sigma') - 1.",
+    }  # fmt: skip
 
+    def picture(function: Any):
+        world, process, exact = animals()
+        states: list[Tensor] = []
 
-@sample.measure
-def _(result, score, count, length, mask, steps, generator):
-    calls = [texts if isinstance(texts, Tensor) else torch.empty(0) for texts in result]
-    for x in calls:
-        wanted = f"Texts were expected, integers of shape ({count}, {length}), but you returned {describe(result[0])}."
-        _refuse(x.shape != (count, length) or x.is_floating_point(), wanted)
-        _refuse(((x < 0) | (x > mask)).any(), f"States are the numbers 0 to {mask}.")
-    asked = len(score.levels)
-    _refuse(asked != steps, f"With steps = {steps}, ask the score in each step, at the noise that the text has before "
-            f"it: {steps} levels of noise. You asked it at {asked}.")  # fmt: skip
-    right = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))[:-1].tolist()
-    levels = sorted(score.levels, reverse=True)
-    _refuse(any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right)), "You ask the score at the noise levels "
-            f"{', '.join(f'{s:.3g}' for s in levels[:4])}. With steps = {steps} they are total_noise(t) at evenly "
-            f"spaced times t from 1 down: {', '.join(f'{s:.3g}' for s in right[:4])}.")  # fmt: skip
-    _refuse(score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any(), "A visible character changed. "
-            "Only masks are replaced: torch.where(x == mask, y, x).")  # fmt: skip
-    _refuse(any((x == mask).any() for x in calls), "Masks are left at the end. In the last step, to noise 0, staying "
-            "a mask has probability 0, even if the score is not exact.")  # fmt: skip
-    numbers = torch.stack(calls) @ (mask + 1) ** torch.arange(length - 1, -1, -1)
-    p = torch.bincount(numbers.flatten(), minlength=(mask + 1) ** length) / numbers.numel()
-    return p.view((mask + 1,) * length)
+        def score(x: Tensor, sigma: Tensor) -> Tensor:
+            states.append(x.clone())
+            return exact(x, sigma)[..., : process.mask].where((x == process.mask)[..., None], -9.0)
 
-
-sample.mistakes({
-    "torch.cat([p, stay], -1).flatten(0, 1).multinomial(1, generator=generator) => "
-    "torch.cat([p, stay], -1).flatten(0, 1).argmax(-1)": "You take the most probable state. Draw from the "
-    "probabilities: multinomial.",
-    "* torch.expm1(sigma - less) =>": "The length of the step is missing. The probability of y is "
-    "s_y (e^(sigma - sigma') - 1).",
-    "torch.expm1(sigma - less) => torch.expm1(sigma)": "In every step you remove all the noise. A step from sigma to "
-    "sigma' turns a mask into y with probability s_y (e^(sigma - sigma') - 1).",
-    "torch.expm1(sigma - less) => (sigma - less)": "You use sigma - sigma', which is right for a tiny step only. The "
-    "factor is e^(sigma - sigma') - 1.",
-})  # fmt: skip
-
-
-@sample.picture
-def _(function):
-    from tinysedd.show import animation
-
-    world, process, exact = sampling.animals()
-    states: list[Tensor] = []
-
-    def score(x: Tensor, sigma: Tensor) -> Tensor:
-        states.append(x.clone())
-        return exact(x, sigma)[..., : process.mask].where((x == process.mask)[..., None], -9.0)
-
-    states.append(function(score, 5, 16, process.mask, 24, torch.Generator().manual_seed(0)))
-    never, times = torch.zeros(16, dtype=torch.bool), torch.linspace(1, 0, len(states))
-    return animation(Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet))
-
-
-# 8 -----------------------------------------------------------------------------------------------------------------
+        states.append(function(score, 5, 16, process.mask, 24, torch.Generator().manual_seed(0)))
+        never, times = torch.zeros(16, dtype=torch.bool), torch.linspace(1, 0, len(states))
+        film = Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet)
+        return show.animation(film)
 
 
 @exercise(
@@ -520,51 +396,45 @@ def _(function):
     seconds=120,
     measured="how probable an a is: in the first four of many masks, or next to many a (first) or b (second)",
 )
-def main(text, every, steps):
-    alphabet, texts = blocks._reference(text, 8, every)
-    torch.manual_seed(0)
-    generator, mask = torch.Generator().manual_seed(0), len(alphabet)
-    network = Network._reference(len(alphabet), 8)
-    for _ in train._reference(network, texts, mask, steps, generator):
-        pass
-    x = sample._reference(network, 4, 8, mask, 8, generator)
-    return alphabet, network, ["".join(alphabet[i] for i in row) for row in x.tolist()]
+class main:
+    def reference(text: Any, every, steps):
+        alphabet, texts = blocks._reference(text, 8, every)
+        torch.manual_seed(0)
+        generator, mask = torch.Generator().manual_seed(0), len(alphabet)
+        network = Network._reference(len(alphabet), 8)
+        for _ in train._reference(network, texts, mask, steps, generator):
+            pass
+        x = sample._reference(network, 4, 8, mask, 8, generator)
+        return alphabet, network, ["".join(alphabet[i] for i in row) for row in x.tolist()]
 
+    def cases(rng: Any):
+        yield "aaab" * 500, 2, 80  # a at even places
+        yield ("a" * 64 + "b" * 64) * 10, 64, 80  # blocks of one character
 
-@main.cases
-def _(rng):
-    yield "aaab" * 500, 2, 80  # a at even places
-    yield ("a" * 64 + "b" * 64) * 10, 64, 80  # blocks of one character
+    def measure(result: Any, text, every, steps):
+        three = isinstance(result, list | tuple) and len(result) == 3
+        refuse(not three, f"main should return (alphabet, network, written), but you returned {describe(result)}.")
+        alphabet, network, written = result
+        refuse("".join(alphabet) != "ab", f"Return the alphabet first, here 'ab'; yours is {describe(alphabet)}.")
+        refuse(not isinstance(network, nn.Module), f"The second result should be the network, not {describe(network)}.")
+        readable = isinstance(written, list) and len(written) > 0 and all(isinstance(w, str) for w in written)
+        texts = "The third result should be a list of texts. Turn ids into characters: alphabet[i] for each id i."
+        refuse(not readable, texts)
+        length = len(written[0])
+        x = torch.tensor([[2], [0], [1]]).repeat(1, length)  # masks; all a but for a mask; all b but for a mask
+        x[:, -1] = 2
+        with torch.no_grad():
+            p = network(x, torch.ones(3)).softmax(-1)[..., 0].double()  # of an a
+        if every == 64:
+            flat, looped = (p[1, -1] - p[2, -1]).abs() < 0.3, "for loss in train(...)"
+            refuse(flat, f"The network has hardly learned anything. train runs only while you loop over it: {looped}.")
+            return p[1:, -1]
+        p = p[0, :4]
+        elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
+        refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
+        shown = sum(w[::2].count("a") for w in written) >= 0.9 * length / 2 * len(written)
+        refuse(not shown, "Your texts do not show what was learned. Give sample the trained network.")
+        return p
 
-
-@main.measure
-def _(result, text, every, steps):
-    three = isinstance(result, list | tuple) and len(result) == 3
-    _refuse(not three, f"main should return (alphabet, network, written), but you returned {describe(result)}.")
-    alphabet, network, written = result
-    _refuse("".join(alphabet) != "ab", f"Return the alphabet first, here 'ab'; yours is {describe(alphabet)}.")
-    _refuse(not isinstance(network, nn.Module), f"The second result should be the network, not {describe(network)}.")
-    readable = isinstance(written, list) and len(written) > 0 and all(isinstance(w, str) for w in written)
-    _refuse(not readable, f"The third result should be a list of texts, but it is {describe(written)}. Turn ids into "
-            "characters: ''.join(alphabet[i] for i in row).")  # fmt: skip
-    length = len(written[0])
-    x = torch.tensor([[2], [0], [1]]).repeat(1, length)  # masks; all a but for a mask; all b but for a mask
-    x[:, -1] = 2
-    with torch.no_grad():
-        p = network(x, torch.ones(3)).softmax(-1)[..., 0].double()  # of an a
-    if every == 64:
-        _refuse((p[1, -1] - p[2, -1]).abs() < 0.3, "The network has hardly learned anything. train(...) runs only "
-                "while you loop over it: for loss in train(...).")  # fmt: skip
-        return p[1:, -1]
-    p = p[0, :4]
-    elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
-    _refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
-    _refuse(sum(w[::2].count("a") for w in written) < 0.9 * length / 2 * len(written), "The network has learned, "
-            "but your texts do not show it. Give sample the trained network, and read ids by their place in the "
-            "alphabet.")  # fmt: skip
-    return p
-
-
-@main.exact
-def _(text, every, steps):
-    return torch.tensor([1.0, 0.0] if every == 64 else [1.0, 0.5, 1.0, 0.5]).double()
+    def exact(text: Any, every, steps):
+        return torch.tensor([1.0, 0.0] if every == 64 else [1.0, 0.5, 1.0, 0.5]).double()

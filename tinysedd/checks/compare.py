@@ -59,31 +59,6 @@ def tensor(value: Any) -> Tensor:
     return value.double() if value.is_floating_point() else value if value.dtype == torch.bool else value.long()
 
 
-def loss_and_gradient(result: Any, weight: Tensor) -> Tensor | list[Tensor]:
-    """A student's loss together with its gradient, so that both are compared.
-
-    Args:
-        result: what the student's function returned.
-        weight: the parameter to differentiate by.
-
-    Returns:
-        [loss, gradient], or the loss alone if it is not a single number.
-
-    Raises:
-        ValueError: the loss is not numeric, or has no gradient.
-    """
-    loss = tensor(result)
-    if loss.numel() != 1:
-        return loss
-    if not isinstance(result, Tensor) or not result.requires_grad:
-        raise ValueError(
-            "Your loss has no gradient, so nothing can be learned from it. Keep it a tensor from beginning to end: "
-            "no .item(), float(), .detach() or numpy on the way."
-        )
-    (gradient,) = torch.autograd.grad(result.sum(), weight)
-    return [loss.reshape(()), gradient]
-
-
 def difference(given: Any, expected: Any, tolerance: Tolerance, slack: float = 1.0) -> str | None:
     """How a result differs from the expected one.
 

@@ -1,32 +1,16 @@
 """How a check works: it compares results on many cases, and a wrong result with those of known wrong versions.
 
-An exercise is a correct function, decorated. Everything else about it is attached to that function:
+An exercise is a class, decorated: a correct function and what belongs to it. `Exercise` says what each part is:
 
     @exercise("you computed every ratio in one table.")     # said when everything is right
-    def concrete_score(p, x): ...                            # the reference, never shown
+    class concrete_score:
+        def reference(p, x): ...
+        def cases(rng): yield p, x                           # a check is only as good as its cases
+        mistakes = {"/ p[x] => - p[x]": "You subtract p(x)."}
 
-    @concrete_score.cases
-    def _(rng): yield p, x                                   # arguments; a check is only as good as its cases
-
-    concrete_score.mistakes({                                # known wrong versions, each with its diagnosis:
-        "/ p[x] => - p[x]": "You subtract p(x).",            # the reference's source with an edit, or two in a tuple
-        "result.clamp(max=1)": "You clip the ratios.",       # an expression of its result and arguments
-    })
-
-    @concrete_score.mistake("Your changes accumulate.")      # a whole function, where an edit cannot say it
-    def _(p, x): ...
-
-    @concrete_score.measure
-    def _(result, p, x): ...                                 # if many results are right: what to compare instead
-
-    @concrete_score.exact
-    def _(p, x): ...                                         # for random functions: the expected value of the measure
-
-    @concrete_score.picture
-    def _(function): ...                                     # a Figure made with the student's function
-
-A mistake is named if its results agree with the student's in every case, and are wrong numbers in at least one. What no
-mistake explains, relations.py may: "Your result is the right one upside down." needs no line in an exercise.
+A mistake is named if its results agree with the student's in every case, and are wrong numbers in at least one. Most
+slips need no line in an exercise: edits.py makes wrong versions of any reference, and relations.py finds what a wrong
+result has to do with the right one.
 
 Results may be in single or double precision. Where the reference returns a tensor, the student's function must, too.
 """
@@ -39,26 +23,34 @@ import inspect
 import linecache
 import math
 import random
-import re
-import textwrap
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinysedd.checks import relations
+from tinysedd.checks import edits, relations
 from tinysedd.checks.compare import Tolerance, WrongNumbers, binomial_tolerance, difference, tensor
 from tinysedd.checks.messages import CheckFailed, Passed, describe, paragraph, table
 
-__all__ = ["CheckFailed", "Exercise", "Passed", "binomial_tolerance", "describe", "exercise", "tensor"]
+__all__ = ["CheckFailed", "Exercise", "Passed", "binomial_tolerance", "describe", "exercise", "refuse", "tensor"]
+
+
+SEARCH = 60.0  # seconds at most, to find out what is wrong
 
 
 class InvalidResult(ValueError):
     """Why a result cannot be measured. The reason is a diagnosis in itself."""
+
+
+def refuse(unfit: object, why: str) -> None:
+    """Raise ValueError, with the reason, if a result cannot be measured."""
+    if unfit:
+        raise ValueError(why)
 
 
 @dataclass
@@ -78,22 +70,35 @@ class Outcome:
     raw: Any = None
 
 
-def exercise(success: str, **options: Any) -> Callable[[Callable], "Exercise"]:
-    """Turn a correct function into an exercise.
+def exercise(success: str, **options: Any) -> Callable[[type], "Exercise"]:
+    """Turn a class, which holds a correct function and what belongs to it, into an exercise.
 
     Args:
         success: said after "NAME is right: " when the check passes.
         options: fields of `Exercise`, such as tolerance or seconds.
 
     Returns:
-        A decorator that replaces the function with an `Exercise`.
+        A decorator that replaces the class with an `Exercise`.
     """
-    return lambda reference: Exercise(reference, success, **options)
+    return lambda definition: Exercise(definition, success, **options)
 
 
 @dataclass(eq=False, repr=False)
 class Exercise:
     """A check: call it with the student's function. It returns `Passed` or raises `CheckFailed`.
+
+    The class that defines it is only a namespace, and is never instantiated. It holds:
+
+        reference(*arguments)          the correct function, never shown
+        cases(rng)                     yields the arguments of each case as a tuple; deterministic given rng. New
+                                       tensors are double, so that only a mistake can make a result inexact
+        measure(result, *arguments)    optional: what to compare instead of the result. It may raise ValueError if
+                                       the result cannot be measured; the message becomes the diagnosis
+        exact(*arguments)              optional: the expected result or measure, for functions that draw at random
+        mistakes                       optional: a dict from wrong versions to diagnoses. A wrong version is an edit
+                                       "old => new" of the reference, or two in a tuple; an expression of its `result`
+                                       and arguments; or a function
+        picture(function)              optional: a figure made with the student's function, shown if the check passes
 
     Attributes:
         success: said when the check passes.
@@ -103,10 +108,12 @@ class Exercise:
         seconds: time limit for one call, so that an endless loop does not block the notebook.
         repeats: how many calls, with the same generator, make up the result; if more than 1, it is a list.
         measured: what the numbers of the measure are, in words for the student.
-        gradient: name of the argument, a tensor or a function that returns one, whose gradient must arrive and agree.
+        gradient: name of the argument whose gradient must arrive and agree: a tensor, or a function that returns one.
+            The gradient of a function is that with respect to its `weight`, or else to a shift of its results.
+        slips: whether a message may quote the part of the reference where a slip is; not if finding it is the exercise.
     """
 
-    _reference: Callable
+    _definition: Any
     success: str
     tolerance: Tolerance = 1e-4
     in_place: bool = False
@@ -114,8 +121,7 @@ class Exercise:
     repeats: int = 1
     measured: str = ""
     gradient: str = ""
-    _changes: list[tuple[Callable | str | tuple[str, ...], str]] = field(default_factory=list, init=False)
-    _parts: dict[str, Callable] = field(default_factory=dict, init=False)
+    slips: bool = True
     _known: dict[tuple[Callable, int], Outcome] = field(default_factory=dict, init=False)
 
     def __dir__(self) -> list[str]:
@@ -124,32 +130,13 @@ class Exercise:
     def __repr__(self) -> str:
         return f"check.{self.name}({self.name}) checks your function {self.name}({', '.join(self.parameters)})"
 
-    def cases(self, make: Callable[[torch.Generator], Iterator[tuple]]) -> None:
-        """Decorator: `make(rng)` yields the arguments of each case as a tuple. It must be deterministic given rng."""
-        self._parts["cases"] = make
+    @property
+    def _reference(self) -> Callable:
+        return self._definition.reference
 
-    def measure(self, measure: Callable) -> None:
-        """Decorator: `measure(result, *arguments)` is compared instead of the result.
-
-        It may raise ValueError when the result cannot be measured; the message becomes the diagnosis.
-        """
-        self._parts["measure"] = measure
-
-    def exact(self, expected: Callable) -> None:
-        """Decorator: `expected(*arguments)` replaces the reference's result, for functions that draw at random."""
-        self._parts["exact"] = expected
-
-    def picture(self, draw: Callable) -> None:
-        """Decorator: `draw(function)` returns a figure made with the student's function, shown if the check passes."""
-        self._parts["picture"] = draw
-
-    def mistake(self, diagnosis: str) -> Callable[[Callable], None]:
-        """Decorator: a wrong version. If the student's results agree with it in every case, the diagnosis is shown."""
-        return lambda wrong: self._changes.append((wrong, diagnosis))
-
-    def mistakes(self, diagnoses: dict[Any, str]) -> None:
-        """Wrong versions with their diagnoses: edits "old => new" of the reference, or expressions of its `result`."""
-        self._changes.extend(diagnoses.items())
+    def renamed(self, name: str) -> "Exercise":
+        """The same exercise for a function of another name."""
+        return replace(self, _definition=type(name, (self._definition,), {}))
 
     @functools.cached_property
     def _mistakes(self) -> list[tuple[Callable, str]]:
@@ -158,21 +145,31 @@ class Exercise:
         Raises:
             ValueError: an edit does not apply exactly once.
         """
-        return [(c if callable(c) else _changed(self._reference, c), diagnosis) for c, diagnosis in self._changes]
+        known = getattr(self._definition, "mistakes", {}).items()
+        return [(c if callable(c) else _changed(self._reference, c), diagnosis) for c, diagnosis in known]
 
     @functools.cached_property
-    def _rewired(self) -> list[tuple[Callable, str]]:
-        """Versions of the reference that get other arguments."""
-        return list(relations.rewired(self._reference, self.parameters, self._cases))
+    def _slips(self) -> list[tuple[Callable, Callable[[], str]]]:
+        """Versions of the reference that get other arguments, or have a slip in them; and what to say about each."""
+        rewired = relations.rewired(self._reference, self.parameters, self._cases)
+        endless = "while" in edits.source_of(self._reference)  # an edit may turn it into an endless loop
+        usable = self.slips and self.seconds <= 10 and not endless
+        found = [(version, functools.partial(str, text)) for version, text in rewired]
+        return [*found, *(edits.variants(self._reference) if usable else [])]
 
     @functools.cached_property
     def _cases(self) -> list[tuple]:
-        return sorted(self._parts["cases"](torch.Generator().manual_seed(0)), key=_size)
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            return sorted(self._definition.cases(torch.Generator().manual_seed(0)), key=_size)
+        finally:
+            torch.set_default_dtype(usual)
 
     @property
     def name(self) -> str:
-        """The name of the reference function, and of the check."""
-        return self._reference.__name__
+        """The name of the function to write, and of the check."""
+        return self._definition.__name__
 
     @property
     def parameters(self) -> list[str]:
@@ -220,17 +217,18 @@ class Exercise:
         """What is shown after a success. The answer is right even if drawing it fails or takes too long."""
         try:
             with _time_limit(self.seconds):
-                return self._parts["picture"](function) if "picture" in self._parts else None
+                return self._definition.picture(function) if hasattr(self._definition, "picture") else None
         except Exception:
             return None
 
-    def run(self, function: Callable, case: tuple, seed: int = 0) -> Outcome:
+    def run(self, function: Callable, case: tuple, seed: int = 0, limited: bool = True) -> Outcome:
         """Call a function on copies of a case's arguments, and measure the result if the exercise has a measure.
 
         Args:
             function: what to call.
             case: its arguments.
             seed: seeds the global generators during the call; their states are restored afterward.
+            limited: whether to stop after the time limit, which costs more time than most calls.
 
         Returns:
             The outcome. An exception in the function becomes `Outcome.error`.
@@ -241,20 +239,22 @@ class Exercise:
         arguments = _copy(case)
         with _seeded(seed):
             try:
-                with _time_limit(self.seconds):
+                with _time_limit(self.seconds) if limited else contextlib.nullcontext():
                     results = [function(*arguments) for _ in range(self.repeats)]
                 outcome = Outcome(raw=results if self.repeats > 1 else results[0])
                 outcome.result = outcome.raw
                 if not self.in_place:
                     names = zip(self.parameters, arguments, case)
                     outcome.changed = [name for name, a, b in names if _differ(a, b)]
-                if measure := self._parts.get("measure"):
+                if measure := getattr(self._definition, "measure", None):
                     try:
                         outcome.result = measure(outcome.result, *(arguments if self.in_place else _copy(case)))
                     except ValueError as error:
                         outcome.error = InvalidResult(str(error))
                 return outcome
             except NotImplementedError as error:
+                if not limited:  # PyTorch raises it, too
+                    return Outcome(error=error)
                 task = str(error) or inspect.getdoc(function) or f"Write {self.name}({', '.join(self.parameters)})."
                 lines = [f"{self.name} is not written yet.", "", *paragraph(f"Your task: {task}")]
                 raise CheckFailed("\n".join(lines)) from None
@@ -280,13 +280,14 @@ class Exercise:
         return difference(given.result, expected.result, self.tolerance, slack)
 
     def _expected(self, case: tuple, k: int) -> Outcome:
-        exact = self._parts.get("exact")
+        exact = getattr(self._definition, "exact", None)
         return Outcome(exact(*_copy(case))) if exact else self._outcome(self._reference, k)
 
     def _outcome(self, function: Callable, k: int) -> Outcome:
         """The outcome of the reference or a wrong version in case number k, which is kept: the cases stay the same."""
         if (function, k) not in self._known:
-            outcome = self.run(function, self._cases[k])
+            with warnings.catch_warnings(action="ignore"):
+                outcome = self.run(function, self._cases[k], limited=False)
             if outcome.error:
                 outcome.error.__traceback__ = None  # it would keep the frames of the call alive
             self._known[function, k] = outcome
@@ -298,14 +299,14 @@ class Exercise:
         """The failure of a function with wrong results: the diagnosis, or else as much as can be said."""
         k = next(k for k, text in enumerate(found) if text)  # the smallest case that fails
         case, g, e = self._cases[k], given[k], expected[k]
-        for mistake, diagnosis in self._mistakes:
-            if self._agrees(mistake, given, expected, found, 1):
-                return self._failed(diagnosis, case, g, e, diagnosis)
-        why = _why(g, function)
-        if not why:
-            for version, text in self._rewired:
+        with contextlib.suppress(TimeoutError), _time_limit(SEARCH):
+            for mistake, diagnosis in self._mistakes:
+                if self._agrees(mistake, given, expected, found, 1):
+                    return self._failed(diagnosis, case, g, e, diagnosis)
+            for version, text in [] if _why(g, function) else self._slips:
                 if self._agrees(version, given, expected, found, relations.LEAST):
-                    return self._failed(f"{text} {found[k]}", case, g, e, found=found[k])
+                    return self._failed(f"{text()} {found[k]}", case, g, e, found=found[k])
+        why = _why(g, function)
         yours, right = ([o.error or o.result for o in side] for side in (given, expected))
         failing = [bool(text) for text in found]
         told = relations.explain(self.parameters, self._cases, yours, right, failing, self.tolerance)
@@ -321,10 +322,7 @@ class Exercise:
         explained, slack = 0, 1.5 if callable(self.tolerance) else 2.0
         for k in sorted(range(len(found)), key=lambda k: not found[k]):  # failing cases first
             g, e = given[k], expected[k]
-            try:
-                wrong = self._outcome(version, k)
-            except CheckFailed:  # it does not finish
-                return False
+            wrong = self._outcome(version, k)
             if self.difference(g, wrong, slack):
                 return False
             if found[k] and not g.error and not wrong.error and self.difference(wrong, e):
@@ -379,7 +377,7 @@ class Exercise:
             if (original >= 0).all() and ((original.sum(-1) - 1).abs() < 1e-6).all():  # only their logits are free
                 weight = (0.9 * original + 0.1 * original.mean(-1, keepdim=True)).detach().log().requires_grad_()
                 arguments[k] = weight.softmax(-1)
-        else:
+        elif (weight := getattr(original, "weight", None)) is None:
             weight = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
             def shifted(*a: Any, **kw: Any) -> Tensor:
@@ -449,20 +447,17 @@ def _changed(reference: Callable, change: str | tuple[str, ...]) -> Callable:
     Raises:
         ValueError: an old text does not occur exactly once.
     """
-    edits, parameters = (change,) if isinstance(change, str) else change, inspect.signature(reference).parameters
-    if edits and "=>" not in edits[0]:
-        then = eval(f"lambda result, {', '.join(parameters)}: ({edits[0]})", reference.__globals__)
+    changes, parameters = (change,) if isinstance(change, str) else change, inspect.signature(reference).parameters
+    if "=>" not in changes[0]:
+        then = eval(f"lambda result, {', '.join(parameters)}: ({changes[0]})", reference.__globals__)
         return lambda *arguments: then(reference(*arguments), *arguments)
-    source = textwrap.dedent(inspect.getsource(reference))
-    source = source[re.search(r"^def ", source, re.M).start() :]  # type: ignore[union-attr]
-    for edit in edits:
-        old, new = (part.strip() for part in edit.split("=>"))
+    source = edits.source_of(reference)
+    for each in changes:
+        old, new = (part.strip() for part in each.split("=>"))
         if source.count(old) != 1:
             raise ValueError(f"{old!r} occurs {source.count(old)} times in {reference.__name__}, not once")
         source = source.replace(old, new)
-    found: dict[str, Any] = {}
-    exec(source, reference.__globals__, found)
-    return found[reference.__name__]
+    return edits.compiled(source, reference)
 
 
 def _no_tensor(given: Any, wanted: Any) -> str:

@@ -1,13 +1,19 @@
 """Exercises of notebooks 04 and 05: score entropy, and training with it."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tinysedd import show
 from tinysedd.checks.compare import difference
-from tinysedd.checks.engine import binomial_tolerance, describe, exercise, tensor
-from tinysedd.checks.noise import AGAIN, EACH, SHARED
+from tinysedd.checks.engine import binomial_tolerance, describe, exercise, refuse, tensor
+from tinysedd.checks.noise import AGAIN, EACH, PASS, SHARED
+from tinysedd.checks.pictures import bars
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform
 from tinysedd.worlds import Words
@@ -16,189 +22,122 @@ from tinysedd.worlds import Words
 
 
 @exercise("it is 0 when the guess is right, and it forbids negative ratios.")
-def score_entropy(s, r):
-    return s - r * s.log() + torch.xlogy(r, r) - r
+class score_entropy:
+    def reference(s: Any, r):
+        return s - r * s.log() + torch.xlogy(r, r) - r
+
+    def cases(rng: Any):
+        yield torch.tensor([2.0]), torch.tensor([1.0])
+        yield torch.tensor([0.5, 3.0]), torch.tensor([0.0, 2.0])
+        yield torch.tensor(4.0), torch.tensor(0.25)
+        for shape in [(5,), (2, 3), (2, 2, 4)]:
+            yield _guesses(rng, *shape)
+        s, r = _guesses(rng, 6)
+        yield s, r * (torch.arange(6) < 3)  # half of the ratios are 0
+        yield torch.tensor([1e-4, 3e-4, 2e-4]), torch.tensor([1e-4, 1e-4, 5e-4])
+
+    mistakes = {
+        ("s.log() => s.log2()", "torch.xlogy(r, r) => torch.xlogy(r, r.log2().exp())"): "You use the logarithm to "
+        "base 2. Here log is the natural logarithm: torch.log.",
+        "+ torch.xlogy(r, r) - r =>": "The minimum is in the right place, but not 0: r (log r - 1) is missing.",
+        "torch.xlogy(r, r / s)": "This is r log(r / s). The terms s - r are missing, so no guess is too large.",
+        "(s - r) ** 2": "This is the squared error. It allows negative ratios, and only large ratios count.",
+        "-r * s.log()": "This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        s = torch.linspace(0.2, 4, 39, dtype=torch.float64)
+        lines = {
+            f"true ratio {r}": [*zip(s.tolist(), function(s, torch.full_like(s, r)).tolist())] for r in (0.0, 1.0, 2.5)
+        }
+        return show.curve(lines, x="guess s", y="your cost", title="Your cost is 0 where the guess is the true ratio")
 
 
 def _guesses(rng: torch.Generator, *shape: int) -> tuple[Tensor, Tensor]:
     """Guesses s and ratios r, from 0.01 to 100; the first guess is exactly right if there are several."""
-    s, r = (2 * torch.randn((2, *shape), dtype=torch.float64, generator=rng)).exp().clamp(0.01, 100).unbind(0)
+    s, r = (2 * torch.randn((2, *shape), generator=rng)).exp().clamp(0.01, 100).unbind(0)
     if s.numel() > 1:
         s.flatten()[0] = r.flatten()[0]
     return s, r
 
 
-@score_entropy.cases
-def _(rng):
-    yield torch.tensor([2.0], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
-    yield torch.tensor([0.5, 3.0], dtype=torch.float64), torch.tensor([0.0, 2.0], dtype=torch.float64)
-    yield torch.tensor(4.0, dtype=torch.float64), torch.tensor(0.25, dtype=torch.float64)
-    for shape in [(5,), (2, 3), (2, 2, 4)]:
-        yield _guesses(rng, *shape)
-    s, r = _guesses(rng, 6)
-    yield s, r * (torch.arange(6) < 3)  # half of the ratios are 0
-    yield torch.tensor([1e-4, 3e-4, 2e-4], dtype=torch.float64), torch.tensor([1e-4, 1e-4, 5e-4], dtype=torch.float64)
-
-
-MINIMUM = "The minimum is in the right place, but it is not 0:"
-score_entropy.mistakes({
-    "torch.xlogy(r, r) => r * r.log()": "You get nan at r = 0, because log 0 is -inf and 0 times -inf is nan. There r "
-    "log r counts as 0: use torch.xlogy(r, r).",
-    "+ torch.xlogy(r, r) - r =>": f"{MINIMUM} the term r (log r - 1) is missing. It does not depend on s.",
-    "torch.xlogy(r, r) - r => torch.xlogy(r, r)": f"{MINIMUM} r is missing from the term r (log r - 1).",
-    "s - r * s => s + r * s": "Check the signs: in s - r log s the logarithm is subtracted.",
-    ("s.log() => s.log2()", "torch.xlogy(r, r) => torch.xlogy(r, r.log2().exp())"): "You use the logarithm to base 2. "
-    "Here log is the natural logarithm: torch.log.",
-    "torch.xlogy(r, r) - r => torch.xlogy(r, r) + r": "Check the signs: in r (log r - 1) the r is subtracted.",
-    "torch.xlogy(r, r / s)": "This is r log(r / s). The terms s - r are missing, so no guess is too large.",
-    "(s - r) ** 2": "This is the squared error. It allows negative ratios, and only large ratios count.",
-    "-r * s.log()": "This is a cross-entropy, -r log s. Without the term s, no guess is ever too large.",
-    "result.sum()": "You sum over everything. The exercise asks for the cost of each guess, in the shape of s.",
-})  # fmt: skip
-
-
-@score_entropy.picture
-def _(function):
-    from tinysedd.show import curve
-
-    s = torch.linspace(0.2, 4, 39, dtype=torch.float64)
-    lines = {
-        f"true ratio {r}": [*zip(s.tolist(), function(s, torch.full_like(s, r)).tolist())] for r in (0.0, 1.0, 2.5)
-    }
-    return curve(lines, x="guess s", y="your cost", title="Your cost is 0 where the guess is the true ratio")
-
-
 @exercise("guess minus truth. It is this simple because the network outputs log s.")
-def score_entropy_gradient(log_s, r):
-    return log_s.exp() - r
+class score_entropy_gradient:
+    def reference(log_s: Any, r):
+        return log_s.exp() - r
 
+    def cases(rng: Any):
+        yield torch.tensor([1.0]), torch.tensor([1.0])
+        yield torch.tensor(-0.5), torch.tensor(0.0)
+        for shape in [(3,), (2, 3), (2, 2, 4)]:
+            s, r = _guesses(rng, *shape)
+            yield s.log(), r
 
-@score_entropy_gradient.cases
-def _(rng):
-    yield torch.tensor([1.0], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
-    yield torch.tensor(-0.5, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
-    for shape in [(3,), (2, 3), (2, 2, 4)]:
-        s, r = _guesses(rng, *shape)
-        yield s.log(), r
+    mistakes = {
+        "1 - r / log_s.exp()": "This is the derivative by s, 1 - r/s. Multiply it by ds / d log s = s.",
+        "log_s - r.log()": "This is the difference of the logarithms. The derivative contains s and r themselves.",
+        "score_entropy._reference(log_s.exp(), r)": "This is the cost itself. Differentiate it by log s.",
+        "2 * log_s.exp() * result": "This is the derivative of the squared error. Differentiate the score entropy.",
+        "log_s.exp() * result": "You multiply by s once too often: s (1 - r/s) is s - r.",
+        "result / log_s.exp() ** 2": "You divide by the inner derivative. Multiply by it: ds / d log s = s.",
+    }  # fmt: skip
 
-
-score_entropy_gradient.mistakes({
-    "1 - r / log_s.exp()": "This is the derivative with respect to s, 1 - r/s. For log s there is one more factor: "
-    "ds / d log s = s.",
-    "log_s - r": "You subtract r from log s. The guess itself is s = exp(log_s).",
-    "log_s - r.log()": "This is the difference of the logarithms. The derivative contains s and r themselves.",
-    "score_entropy._reference(log_s.exp(), r)": "This is the cost itself. The exercise asks for its derivative with "
-    "respect to log s.",
-    "2 * log_s.exp() * result": "This is the derivative of the squared error with respect to log s, 2 s (s - r). "
-    "Differentiate the score entropy.",
-    "log_s.exp() * result": "You multiply by s once too often: s (1 - r/s) is s - r.",
-    "result / log_s.exp() ** 2": "You divide by the inner derivative. Multiply by it: ds / d log s = s.",
-    "log_s.exp()": "The term -r log s has a derivative, too: subtract r.",
-    "result.sum()": "You sum over everything. The exercise asks for one derivative for each log s.",
-})  # fmt: skip
-
-
-@score_entropy_gradient.picture
-def _(function):
-    from tinysedd.show import curve
-
-    r, path = torch.tensor([0.2, 1.0, 3.0]), [torch.zeros(3)]
-    for _ in range(40):
-        path.append(path[-1] - 0.2 * function(path[-1], r))
-    lines = {f"true ratio {r[k]:g}": [(n, log_s[k].exp().item()) for n, log_s in enumerate(path)] for k in range(3)}
-    return curve(lines, x="steps along your gradient", y="guess s", title="Each guess finds its true ratio")
+    def picture(function: Any):
+        r, path = torch.tensor([0.2, 1.0, 3.0]), [torch.zeros(3)]
+        for _ in range(40):
+            path.append(path[-1] - 0.2 * function(path[-1], r))
+        lines = {f"true ratio {r[k]:g}": [(n, log_s[k].exp().item()) for n, log_s in enumerate(path)] for k in range(3)}
+        return show.curve(lines, x="steps along your gradient", y="guess s", title="Each guess finds its true ratio")
 
 
 def _denoiser(rng: torch.Generator, B: int, L: int, N: int) -> Tensor:
     """A random p(x0_i = a | x) (B, L, N), as a network might predict it."""
-    return (2 * torch.randn(B, L, N, dtype=torch.float64, generator=rng)).softmax(-1)
+    return (2 * torch.randn(B, L, N, generator=rng)).softmax(-1)
 
 
-def _noised(
-    rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], sigma: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _noised(rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], sigma: float) -> tuple[Tensor, ...]:
     """x (B, L), x0 (B, L) and sigma (B,), which runs from the given value to twice that value."""
     x0 = torch.randint(N, (B, L), generator=rng)
-    return kind(N).perturb(x0, torch.ones(B), rng), x0, sigma * torch.linspace(1, 2, B, dtype=torch.float64)
+    return kind(N).perturb(x0, torch.ones(B), rng), x0, sigma * torch.linspace(1, 2, B)
 
 
 SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 0.01), (3, 2, 5, 3.0), (2, 4, 3, 0.3)]  # B, L, N, sigma
 
 
 @exercise("a prediction of the clean text gives every ratio, and visible characters are final.")
-def absorbing_score(posterior, x, sigma):
-    N = posterior.shape[-1]
-    ratio = posterior / torch.expm1(sigma)[:, None, None]
-    at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], -1)
-    shown = nn.functional.one_hot(x, N + 1).to(ratio)
-    return torch.where((x == N)[..., None], at_mask, shown)
+class absorbing_score:
+    def reference(posterior: Any, x, sigma):
+        N = posterior.shape[-1]
+        ratio = posterior / torch.expm1(sigma)[:, None, None]
+        at_mask = torch.cat([ratio, torch.ones_like(ratio[..., :1])], -1)
+        shown = nn.functional.one_hot(x, N + 1).to(ratio)
+        return torch.where((x == N)[..., None], at_mask, shown)
 
+    def cases(rng: Any):
+        for B, L, N, sigma in SIZES:
+            p = _denoiser(rng, B, L, N)
+            x, _, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
+            yield p, x, sigmas
+            yield p, torch.full_like(x, N), sigmas
+            yield p, x.clamp(max=N - 1), sigmas
+        p = torch.eye(3)[None]  # certain
+        yield p, torch.tensor([[3, 3, 2]]), torch.tensor([0.7])
 
-@absorbing_score.cases
-def _(rng):
-    for B, L, N, sigma in SIZES:
-        p = _denoiser(rng, B, L, N)
-        x, _, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
-        yield p, x, sigmas
-        yield p, torch.full_like(x, N), sigmas
-        yield p, x.clamp(max=N - 1), sigmas
-    p = torch.eye(3, dtype=torch.float64)[None]  # certain
-    yield p, torch.tensor([[3, 3, 2]]), torch.tensor([0.7], dtype=torch.float64)
+    mistakes = {
+        "[ratio, torch.ones_like(ratio[..., :1])] => [torch.ones_like(ratio[..., :1]), ratio]": "Your mask is the "
+        "first state. It is the last one, N.",
+    }  # fmt: skip
 
-
-absorbing_score.mistakes({
-    "torch.expm1(sigma) => -torch.expm1(-sigma)": "You divide by 1 - e^-sigma, the probability of a mask. The key is "
-    "e^-sigma / (1 - e^-sigma) = 1 / (e^sigma - 1).",
-    "expm1 => exp": "You divide by e^sigma. The key is e^-sigma / (1 - e^-sigma), so divide by e^sigma - 1.",
-    "torch.expm1(sigma) => sigma": "You divide by sigma, which is right for little noise only. Divide by e^sigma - 1.",
-    "[ratio, torch.ones_like(ratio[..., :1])] => [torch.ones_like(ratio[..., :1]), ratio]": "Your mask is the first "
-    "state. It is the last one, N.",
-    "posterior / => posterior *": "You multiply by e^sigma - 1. Divide by it: your ratio is upside down.",
-    "/ torch.expm1(sigma)[:, None, None] =>": "These are the probabilities p(x0 = y | x). The ratio also depends on "
-    "sigma: divide by e^sigma - 1.",
-    "torch.ones_like => torch.zeros_like": "You have 0 at y = mask. A mask that stays is the text itself, so its ratio "
-    "is 1.",
-    "result[..., :-1]": "The last state is missing. There are N + 1 states, including the mask, and at a mask the "
-    "ratio of the mask is 1.",
-    "x == N => x == x": "You treat every position as a mask. A visible character is final: ratio 1 for itself, 0 for "
-    "all others.",
-    "shown) => 1.0)": "At a visible character all your states have ratio 1. Only the character itself has ratio 1; the "
-    "others are impossible, so their ratio is 0.",
-    "shown) => 0.0)": "At a visible character all your ratios are 0. The character itself has ratio 1.",
-})  # fmt: skip
+    def picture(function: Any):
+        return _map(function, Absorbing(26), "c_t", "Your score of c·t: which letters belong in the gap?")
 
 
 def _map(function, process: Process, text: str, title: str) -> object:
     """The scores of a text in Words that follow from the exact posterior, by the student's function."""
-    from tinysedd.show import heatmap
-
     words, sigma = Words(), torch.tensor([0.1], dtype=torch.float64)
     x = torch.tensor([[process.num_states - 1 if c == "_" else words.alphabet.characters.index(c) for c in text]])
     ratios = function(words.score(process).log_posterior(x, sigma).double().exp(), x, sigma)
-    return heatmap(ratios[0].log(), x[0], words.alphabet, title=title)
-
-
-@absorbing_score.picture
-def _(function):
-    return _map(function, Absorbing(26), "c_t", "Your score of c·t: which letters belong in the gap?")
-
-
-@exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
-def uniform_score(posterior, x, sigma):
-    N = posterior.shape[-1]
-    keep = torch.exp(-sigma)[:, None, None]
-    T = keep * torch.eye(N) + (1 - keep) / N
-    seen = T[torch.arange(len(x))[:, None], x]
-    return (posterior / seen) @ T
-
-
-@uniform_score.cases
-def _(rng):
-    for B, L, N, sigma in SIZES:
-        x, _, sigmas = _noised(rng, B, L, N, Uniform, sigma)
-        yield _denoiser(rng, B, L, N), x, sigmas
-    p = torch.eye(3, dtype=torch.float64)[None]
-    yield p, torch.tensor([[0, 2, 1]]), torch.tensor([0.7], dtype=torch.float64)
+    return show.heatmap(ratios[0].log(), x[0], words.alphabet, title=title)
 
 
 NOISE = {  # mistakes in q(y | a)
@@ -211,214 +150,169 @@ NOISE = {  # mistakes in q(y | a)
     "+ (1 - keep) / N => + (1 - keep) / N * (1 - torch.eye(N))": "Your q(a|a) is too small. A hit may draw the old "
     "character again: q(a|a) = e^-sigma + (1 - e^-sigma) / N.",
 }  # fmt: skip
-uniform_score.mistakes(NOISE)
-uniform_score.mistakes({
-    "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])": "This is a ratio of "
-    "averages: you average numerator and denominator separately. Average the ratios q(y|a) / q(x|a).",
-    "posterior / posterior.gather(-1, x[..., None])": "This is p(y) / p(x) of the clean characters. Noise changes "
-    "them: each a contributes q(y|a) / q(x|a).",
-    "(posterior / torch.expm1(sigma)[:, None, None]).scatter(-1, x[..., None], 1.0)": "This is the formula for "
-    "absorbing noise. Under uniform noise the other characters a count too.",
-    "(posterior / seen) @ T => (posterior * seen) @ (1 / T)": "Your ratios are upside down: q(y|a) is the numerator "
-    "and q(x|a) the denominator.",
-    "/ seen =>": "These are averages of q(y|a). Divide each q(y|a) by q(x|a), the probability of the noised character.",
-    "posterior / seen => nn.functional.one_hot(posterior.argmax(-1), N) / seen": "You only use the key of the most "
-    "probable character. Every a counts, weighted by its probability.",
-    "posterior / seen => 1 / seen": "The probabilities p(a | x) are missing: you add up all keys as if every a were "
-    "equally probable.",
-    "(posterior / seen) @ T => (posterior @ T) / seen": "You divide by q(x|y) after the sum. Each a has its own "
-    "q(x|a): divide p(a|x) by q(x|a) first, then sum over a.",
-    "(posterior / seen) @ T => seen / seen.gather(-1, x[..., None])": "You use the key of the noised character, as if "
-    "it were the clean one. Every a counts, weighted by its probability p(a | x).",
-    "@ T =>": "The sum over a is missing. Multiply p(a|x) / q(x|a) by q(y|a), and add up over a: (posterior / seen) @ "
-    "T.",
-})  # fmt: skip
 
 
-@uniform_score.picture
-def _(function):
-    return _map(function, Uniform(26), "cxt", "Your score of cxt: which letter is wrong, and what was it?")
+@exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
+class uniform_score:
+    def reference(posterior: Any, x, sigma):
+        N = posterior.shape[-1]
+        keep = torch.exp(-sigma)[:, None, None]
+        T = keep * torch.eye(N) + (1 - keep) / N
+        seen = T[torch.arange(len(x))[:, None], x]
+        return (posterior / seen) @ T
+
+    def cases(rng: Any):
+        for B, L, N, sigma in SIZES:
+            x, _, sigmas = _noised(rng, B, L, N, Uniform, sigma)
+            yield _denoiser(rng, B, L, N), x, sigmas
+        p = torch.eye(3)[None]
+        yield p, torch.tensor([[0, 2, 1]]), torch.tensor([0.7])
+
+    mistakes = NOISE | {
+        "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])": "This is a ratio of "
+        "averages. Average the ratios q(y|a) / q(x|a).",
+        "posterior / posterior.gather(-1, x[..., None])": "This is p(y) / p(x) of the clean characters. Noise changes "
+        "them: each a contributes q(y|a) / q(x|a).",
+        "(posterior / torch.expm1(sigma)[:, None, None]).scatter(-1, x[..., None], 1.0)": "This is the formula for "
+        "absorbing noise. Under uniform noise the other characters a count too.",
+        "(posterior / seen) @ T => (posterior * seen) @ (1 / T)": "Your ratios are upside down: q(y|a) / q(x|a).",
+        "posterior / seen => nn.functional.one_hot(posterior.argmax(-1), N) / seen": "You only use the key of the "
+        "most probable character. Every a counts, weighted by its probability.",
+        "posterior / seen => 1 / seen": "The probabilities p(a | x) are missing. Weight the key of each a.",
+        "(posterior / seen) @ T => (posterior @ T) / seen": "You divide by q(x|y) after the sum. Each a has its own "
+        "q(x|a): divide p(a|x) by q(x|a) first, then sum over a.",
+        "(posterior / seen) @ T => seen / seen.gather(-1, x[..., None])": "You use the key of the noised character, "
+        "as if it were the clean one. Every a counts, weighted by its probability p(a | x).",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        return _map(function, Uniform(26), "cxt", "Your score of cxt: which letter is wrong, and what was it?")
 
 
 @exercise("this loss needs no true ratio, only texts and noise.", gradient="log_score")
-def denoising_score_entropy(log_score, x, x0, sigma):
-    N = log_score.shape[-1]
-    keep = torch.exp(-sigma)[:, None, None]
-    T = keep * torch.eye(N) + (1 - keep) / N
-    q = T[torch.arange(len(x))[:, None], x0]
-    r = q / q.gather(-1, x[..., None])
-    cost = log_score.exp() - r * log_score + r * r.log() - r
-    return cost.scatter(-1, x[..., None], 0.0).sum(-1) / N
+class denoising_score_entropy:
+    def reference(log_score: Any, x, x0, sigma):
+        N = log_score.shape[-1]
+        keep = torch.exp(-sigma)[:, None, None]
+        T = keep * torch.eye(N) + (1 - keep) / N
+        q = T[torch.arange(len(x))[:, None], x0]
+        r = q / q.gather(-1, x[..., None])
+        cost = log_score.exp() - r * log_score + r * r.log() - r
+        return cost.scatter(-1, x[..., None], 0.0).sum(-1) / N
 
+    def cases(rng: Any):
+        for B, L, N, sigma in SIZES:
+            x, x0, sigmas = _noised(rng, B, L, N, Uniform, sigma)
+            log_score = 2 * torch.randn(B, L, N, generator=rng)
+            yield log_score, x, x0, sigmas
+            yield log_score, (x0 + 1) % N, x0, sigmas
+        yield log_score.scatter(-1, x[..., None], 50.0), x, x0, sigmas  # a network may say anything at x_i
 
-@denoising_score_entropy.cases
-def _(rng):
-    for B, L, N, sigma in SIZES:
-        x, x0, sigmas = _noised(rng, B, L, N, Uniform, sigma)
-        log_score = 2 * torch.randn(B, L, N, dtype=torch.float64, generator=rng)
-        yield log_score, x, x0, sigmas
-        yield log_score, (x0 + 1) % N, x0, sigmas
-    yield log_score.scatter(-1, x[..., None], 50.0), x, x0, sigmas  # a network may say anything at x_i
+    mistakes = NOISE | {
+        ("None], x0] => None], x]", "gather(-1, x[ => gather(-1, x0["): "You swapped x and x0 in the key. It is "
+        "r = q(y | x0) / q(x | x0).",
+        ".sum(-1) / N => .gather(-1, x0[..., None]).squeeze(-1) / N": "You only count y = x0. Under uniform noise "
+        "every y has a nonzero ratio, so sum over all of them.",
+        "+ r * r.log() - r =>": "The minimum is in the right place, but not 0: the term r (log r - 1) is missing.",
+        "log_score.exp() - r * log_score + r * r.log() - r => (log_score.exp() - r) ** 2": "This is the squared error "
+        "against the key. Use the score entropy.",
+    }  # fmt: skip
 
-
-denoising_score_entropy.mistakes(NOISE)
-denoising_score_entropy.mistakes({
-    ".sum(-1) / N => .sum(-1) / (N - 1)": "You are off by the factor N/(N - 1), because you divide by the N - 1 "
-    "neighbors. Weight each neighbor with the rate Q = 1/N.",
-    ".scatter(-1, x[..., None], 0.0) =>": "You include the term at the current character, y = x. Leave it out of the "
-    "sum.",
-    "scatter(-1, x[ => scatter(-1, x0[": "You leave out the clean character, y = x0. Leave out the current one, y = x, "
-    "because that is not a jump.",
-    "q / q.gather(-1, x[..., None]) => q.gather(-1, x[..., None]) / q": "Your key is upside down: r = q(y | x0) / "
-    "q(x | x0).",
-    "None], x0] => None], x]": "You take the key from the row of the noised character x. q(. | x0) is the row of the "
-    "clean character x0.",
-    ("None], x0] => None], x]", "gather(-1, x[ => gather(-1, x0["): "You swapped x and x0 in your key, r = q(y | x0) / "
-    "q(x | x0).",
-    "/ q.gather(-1, x[..., None]) =>": "Your r is q(y | x0). It is a ratio: divide by q(x | x0).",
-    ".sum(-1) / N => .gather(-1, x0[..., None]).squeeze(-1) / N": "You only count y = x0. Under uniform noise every y "
-    "has a nonzero ratio, so sum over all of them.",
-    "+ r * r.log() - r =>": "The term r (log r - 1) is missing. Your loss has its minimum in the right place, but it "
-    "is not 0.",
-    "log_score.exp() - r * log_score => log_score - r * log_score.log()": "You use log_score as if it were the score. "
-    "The score is s = exp(log_score).",
-    "log_score.exp() - r * log_score + r * r.log() - r => (log_score.exp() - r) ** 2": "This is the squared error "
-    "against the key. Use the score entropy.",
-})  # fmt: skip
+    def picture(function: Any):
+        return _valley(function, Uniform(26))
 
 
 def _valley(function, process: Process, noise: float = 1.0) -> object:
     """The mean cost of the exact scores of Words times a factor, by the student's loss. It is lowest at factor 1."""
-    from tinysedd.show import curve
-
     words, rng, sigma = Words(), torch.Generator().manual_seed(0), torch.full((60,), noise, dtype=torch.float64)
     x0 = words.sample(60, rng)  # few, because a right solution may have loops
     x = process.perturb(x0, sigma, rng)
     score = words.score(process)(x, sigma).double()
     points = [(f, function(score + math.log(f), x, x0, sigma).sum(-1).mean().item()) for f in (0.5, 0.7, 1, 1.4, 2)]
-    return curve({"your loss": points}, x="exact ratios times", y="mean cost", title="The exact scores cost the least")
+    return show.curve({"loss": points}, x="exact ratios times", y="mean cost", title="The exact scores cost least")
 
 
-@denoising_score_entropy.picture
-def _(function):
-    return _valley(function, Uniform(26))
+SUM, KEY = "cost.sum(-1)", "torch.expm1(sigma)"
+WEIGHT = "What is the weight of each y? What is the rate Q(y -> mask) here?"
 
 
-@exercise("with this loss, no score function gets below the entropy of the world.", gradient="log_score")
-def absorbing_score_entropy(log_score, x, x0, sigma):
-    N = log_score.shape[-1] - 1
-    masked = x == N
-    s = torch.where(masked[..., None], log_score[..., :N].exp(), 1.0)
-    r = nn.functional.one_hot(x0, N) / torch.expm1(sigma)[:, None, None]
-    cost = s - torch.xlogy(r, s) + torch.xlogy(r, r) - r
-    return torch.where(masked, cost.sum(-1), 0.0)
+@exercise("with this loss, no score function gets below the entropy of the world.", gradient="log_score", slips=False)
+class absorbing_score_entropy:
+    def reference(log_score: Any, x, x0, sigma):
+        N = log_score.shape[-1] - 1
+        masked = x == N
+        s = torch.where(masked[..., None], log_score[..., :N].exp(), 1.0)
+        r = nn.functional.one_hot(x0, N) / torch.expm1(sigma)[:, None, None]
+        cost = s - torch.xlogy(r, s) + torch.xlogy(r, r) - r
+        return torch.where(masked, cost.sum(-1), 0.0)
 
+    def cases(rng: Any):
+        for B, L, N, sigma in SIZES:
+            x, x0, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
+            for seen in (x, torch.full_like(x, N)):
+                p = _denoiser(rng, B, L, N)
+                yield Absorbing(N).log_score(p.log(), seen, sigmas), seen, x0, sigmas
+                p = p.scatter(-1, (x0[..., None] + 1) % N, 0.0)  # like the exact score: some characters are impossible
+                yield Absorbing(N).log_score(p.log(), seen, sigmas), seen, x0, sigmas
+                yield 2 * torch.randn(B, L, N + 1, generator=rng), seen, x0, sigmas
 
-@absorbing_score_entropy.cases
-def _(rng):
-    for B, L, N, sigma in SIZES:
-        x, x0, sigmas = _noised(rng, B, L, N, Absorbing, sigma)
-        for seen in (x, torch.full_like(x, N)):
-            p = _denoiser(rng, B, L, N)
-            yield Absorbing(N).log_score(p.log(), seen, sigmas), seen, x0, sigmas
-            p = p.scatter(-1, (x0[..., None] + 1) % N, 0.0)  # like the exact score: some characters are impossible
-            yield Absorbing(N).log_score(p.log(), seen, sigmas), seen, x0, sigmas
-            yield 2 * torch.randn(B, L, N + 1, dtype=torch.float64, generator=rng), seen, x0, sigmas
+    mistakes = {
+        f"{SUM} => cost.mean(-1)": "Still too small by the factor N: a mean over y is a sum with weight 1/N. What is "
+        "the rate Q(y -> mask) here?",
+        f"{SUM} => cost.sum(-1) / (N + 1)": f"Still too small by the factor N + 1. {WEIGHT}",
+        f"{SUM} => cost.sum(-1) / (N - 1)": f"Still too small by the factor N - 1. {WEIGHT}",
+        f"{SUM} => cost.sum(-1) * N": "Too large by the factor N. The key is right, and so is each single term.",
+        f"{KEY} => -{KEY.replace('sigma', '-sigma')}": "You changed the key, which was right. Look somewhere else.",
+        (f"{KEY} => -{KEY.replace('sigma', '-sigma')}", f"{SUM} => cost.mean(-1)"): "You changed the key, which was "
+        "right: r = 1 / (e^sigma - 1). And the bug is still there.",
+        "x == N => x == x": "Visible characters now have a cost. Only masks can jump back.",
+        "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 "
+        "times -inf is nan. Use torch.xlogy(r, s), which is 0.",
+        "+ torch.xlogy(r, r) - r =>": "You dropped the term r (log r - 1), which was right. The bug is somewhere else.",
+        f"{SUM} => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The others still cost s.",
+    }  # fmt: skip
 
-
-RATE = "What is the weight of each y? What is the rate Q(y -> mask) here?"
-absorbing_score_entropy.mistakes({
-    "cost.sum(-1) => cost.mean(-1)": "Still too small by the factor N: a mean over y is a sum with weight 1/N. What is "
-    "the rate Q(y -> mask) here?",
-    "cost.sum(-1) => cost.sum(-1) / (N + 1)": f"Still too small by the factor N + 1. {RATE}",
-    "cost.sum(-1) => cost.sum(-1) / (N - 1)": f"Still too small by the factor N - 1. {RATE}",
-    "cost.sum(-1) => cost.sum(-1) * N": "Too large by the factor N. The key is right, and so is each single term.",
-    "torch.expm1(sigma) => -torch.expm1(-sigma)": "You changed the key, which was right: r = 1 / (e^sigma - 1). The "
-    "bug is somewhere else.",
-    ("torch.expm1(sigma) => -torch.expm1(-sigma)", "cost.sum(-1) => cost.mean(-1)"): "You changed the key, which was "
-    "right: r = 1 / (e^sigma - 1). And the bug is still there.",
-    "x == N => x == x": "Visible characters now have a cost. Only masks can jump back, so the cost of all other "
-    "positions must stay 0.",
-    "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 times "
-    "-inf is nan. Use torch.xlogy(r, s), which is 0.",
-    "+ torch.xlogy(r, r) - r =>": "You dropped the term r (log r - 1), which was right. The bug is somewhere else.",
-    "cost.sum(-1) => cost.gather(-1, x0[..., None]).squeeze(-1)": "You only count y = x0. The other y have r = 0, but "
-    "they still cost s.",
-})  # fmt: skip
-
-
-@absorbing_score_entropy.picture
-def _(function):
-    return _valley(function, Absorbing(26))
+    def picture(function: Any):
+        return _valley(function, Absorbing(26))
 
 
 # 05 ----------------------------------------------------------------------------------------------------------------
 
 
-@exercise("your times cover (0, 1] evenly, and the random shift reaches every time.")
-def spread_times(B, u):
-    return (1 - (u + torch.arange(B, dtype=torch.float64) / B) % 1).tolist()  # the exercise allows a list, too
-
-
-@spread_times.cases
-def _(rng):
-    for B, u in [(1, 0.25), (2, 0.0), (4, 0.1), (5, 0.99)]:
-        yield B, u
-    for B in (3, 8, 16):
-        yield B, torch.rand((), dtype=torch.float64, generator=rng).item()
-
-
-@spread_times.measure
-def _(result, B, u):
-    """Sort: any order of the times counts as right."""
-    t = tensor(result)
-    return t.double().sort().values if t.ndim == 1 else t
-
-
-OUTSIDE = "Some of your times are outside (0, 1]. Take them modulo 1, so that a time beyond 1 wraps around to 0."
-DIVIDES_U = (
-    "Your times are evenly spaced, but u moves them by u / B only. In the formula only b is divided by B, (u + b / B) "
-    "mod 1: u moves the whole comb, and what leaves on one side wraps around to the other."
-)
+DIVIDES_U = "u moves your times by u / B only. Divide only b by B: u moves the whole comb, which wraps around."
 RANDOM = "You draw B random times. The only random number is u: each time follows from u and b."
-spread_times.mistakes({
-    "1 - (u => (u": "Your times start at 0, where there is no noise and nothing to learn. Return 1 minus them, to get "
-    "times in (0, 1].",
-    "% 1 =>": OUTSIDE,
-    ("1 - (u => (u", "% 1 =>"): OUTSIDE,
-    "u + torch => u / B + torch": DIVIDES_U,
-    "1 - (u + torch => (u / B + torch": DIVIDES_U,
-    "u + torch => torch": "You leave out the shift u, so every batch gets the same B times.",
-    "/ B => / max(B - 1, 1)": "b runs from 0 to B - 1 and is divided by B, not B - 1: the distance from the last time "
-    "to 1 is a step like the others.",
-    "1 - u": "You return one time. A batch of B texts needs B times, one for each b = 0 ... B - 1.",
-    "torch.rand(B)": RANDOM,
-    "1 - torch.rand(B)": RANDOM,
-    "[1 - u] * B": "All texts get the same time. Each b has its own: add b / B to u.",
-})  # fmt: skip
 
 
-def _bars(heights: Tensor, expected: float, title: str, **labels: str) -> object:
-    """A described bar chart, with a dashed line at the height that is expected of all bars."""
-    import matplotlib.pyplot as plt
+@exercise("your times cover (0, 1] evenly, and the random shift reaches every time.")
+class spread_times:
+    def reference(B: Any, u):
+        return (1 - (u + torch.arange(B, dtype=torch.float64) / B) % 1).tolist()  # the exercise allows a list, too
 
-    from tinysedd import show
+    def cases(rng: Any):
+        for B, u in [(1, 0.25), (2, 0.0), (4, 0.1), (5, 0.99)]:
+            yield B, u
+        for B in (3, 8, 16):
+            yield B, torch.rand((), generator=rng).item()
 
-    fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
-    ax.bar(range(len(heights)), heights.tolist(), color="#56B4E9")
-    ax.axhline(expected, color=show.TRUTH, ls="--")
-    ax.set(title=title, **labels)
-    return show.describe(
-        fig, f"{title}: bars from {heights.min():.3g} to {heights.max():.3g}; expected {expected:.3g}."
-    )
+    def measure(result: Any, B, u):
+        """Sort: any order of the times counts as right."""
+        t = tensor(result)
+        return t.double().sort().values if t.ndim == 1 else t
 
+    mistakes = {
+        "u + torch => u / B + torch": DIVIDES_U,
+        "1 - (u + torch => (u / B + torch": DIVIDES_U,
+        "/ B => / max(B - 1, 1)": "You divide b by B - 1. Divide by B: the last time is one step from 1, too.",
+        "torch.rand(B)": RANDOM,
+        "1 - torch.rand(B)": RANDOM,
+    }  # fmt: skip
 
-@spread_times.picture
-def _(function):
-    u = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    times = torch.cat([tensor(function(16, shift.item())).double() for shift in u])
-    counts = torch.histc(times, 20, 0, 1)
-    return _bars(counts, 400, "Your times in 500 batches of 16", xlabel="time, in twentieths", ylabel="times")
+    def picture(function: Any):
+        u = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        times = torch.cat([tensor(function(16, shift.item())).double() for shift in u])
+        counts = torch.histc(times, 20, 0, 1)
+        title = "Your times in 500 batches of 16"
+        return bars(range(20), counts, title, 400.0, xlabel="time, in twentieths", ylabel="times")
 
 
 class _RandomScore:
@@ -428,7 +322,7 @@ class _RandomScore:
 
     def __init__(self, process: Process, L: int, rng: torch.Generator):
         self.process = process
-        table = torch.randn(process.num_states, L, process.num_tokens, dtype=torch.float64, generator=rng)
+        table = torch.randn(process.num_states, L, process.num_tokens, generator=rng)
         self.table = table.log_softmax(-1)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -438,124 +332,81 @@ class _RandomScore:
         return self.process.log_score(self.table[x, torch.arange(x.shape[1])], x, sigma)
 
 
+MEAN = "(weight * entropy.mean(-1)).mean()"
+
+
 @exercise("the score entropy is weighted so that each hit character counts equally.", gradient="score")
-def weighted_loss(score, process, x, x0, t):
-    sigma = process.schedule.total(t)
-    entropy = process.score_entropy(score(x, sigma), x, x0, sigma)
-    weight = process.schedule.rate(t) * (1 - torch.exp(-sigma))
-    return (weight * entropy.mean(-1)).mean()
+class weighted_loss:
+    def reference(score: Any, process, x, x0, t):
+        sigma = process.schedule.total(t)
+        entropy = process.score_entropy(score(x, sigma), x, x0, sigma)
+        weight = process.schedule.rate(t) * (1 - torch.exp(-sigma))
+        return (weight * entropy.mean(-1)).mean()
 
+    def cases(rng: Any):
+        for B, L, N in [(1, 1, 2), (2, 3, 3), (3, 2, 4), (4, 4, 3), (3, 5, 2)]:
+            for kind in (Absorbing, Uniform):
+                for schedule in (LogLinear(), Geometric(1e-2, 5.0)):
+                    process = kind(N, schedule)
+                    x0 = torch.randint(N, (B, L), generator=rng)
+                    t = 0.2 + 0.75 * torch.rand(B, generator=rng)
+                    x = process.perturb(x0, schedule.total(t).clamp(min=1.0), rng)
+                    yield _RandomScore(process, L, rng), process, x, x0, t
 
-@weighted_loss.cases
-def _(rng):
-    for B, L, N in [(1, 1, 2), (2, 3, 3), (3, 2, 4), (4, 4, 3), (3, 5, 2)]:
-        for kind in (Absorbing, Uniform):
-            for schedule in (LogLinear(), Geometric(1e-2, 5.0)):
-                process = kind(N, schedule)
-                x0 = torch.randint(N, (B, L), generator=rng)
-                t = 0.2 + 0.75 * torch.rand(B, dtype=torch.float64, generator=rng)
-                x = process.perturb(x0, schedule.total(t).clamp(min=1.0), rng)
-                yield _RandomScore(process, L, rng), process, x, x0, t
+    mistakes = {
+        "(1 - torch.exp(-sigma)) => sigma": "You weight with sigma. Weight with the fraction hit, 1 - e^-sigma.",
+        "weight * entropy => weight.mean() * entropy": "You multiply the mean weight by the mean entropy. Multiply "
+        "each text by its own weight first: a product of shapes (B,) and (B, 1) is a (B, B) table of all pairs.",
+        f"{MEAN} => (weight[:, None] * entropy).sum()": "You sum over everything. Take the mean.",
+        f"{MEAN} => (weight * entropy.mean(-1)).sum() / weight.sum()": "You divide by the sum of the weights. Take the "
+        "plain mean over texts.",
+        f"{MEAN} => (weight[:, None] * entropy).sum() / (x != x0).sum()": "You divide by the number of hit characters. "
+        "The loss is the mean over all characters.",
+        "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": "You use the time t as the total noise. sigma is "
+        "process.schedule.total(t).",
+        "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first.",
+    }  # fmt: skip
 
-
-TIME = "You use the time t as the total noise. sigma is process.schedule.total(t)."
-weighted_loss.mistakes({
-    "weight * =>": "The weight is missing. This is the mean score entropy, which is large where there is little noise: "
-    "multiply by w(t).",
-    "* (1 - torch.exp(-sigma)) =>": "You weight with sigma' only. That gives the bound, but the few hits at small t "
-    "count too much: the factor 1 - e^-sigma is missing.",
-    "process.schedule.rate(t) * =>": "The factor sigma'(t) of the weight is missing: process.schedule.rate(t).",
-    "1 - torch.exp(-sigma) => torch.exp(-sigma)": "You weight with e^-sigma, the fraction of characters not hit. The "
-    "fraction hit is 1 - e^-sigma.",
-    "* (1 - torch.exp(-sigma)) => / (1 - torch.exp(-sigma))": "You divide by the fraction hit, 1 - e^-sigma. "
-    "Multiply by it.",
-    "(1 - torch.exp(-sigma)) => sigma": "You weight with sigma, the mean number of hits. The fraction hit is "
-    "1 - e^-sigma.",
-    "torch.exp(-sigma) => torch.exp(sigma)": "Your weight contains e^sigma, which makes it negative. The fraction hit "
-    "is 1 - e^-sigma.",
-    "weight * entropy => weight.mean() * entropy": "You multiply the mean of the weights by the mean of the score "
-    "entropies. Multiply each text by its own weight first, then take the mean. If your shapes are (B,) and (B, 1), "
-    "their product is a (B, B) table of all pairs.",
-    "(weight * entropy.mean(-1)).mean() => (weight[:, None] * entropy).sum()": "You sum over everything. The loss is a "
-    "mean over texts and characters.",
-    "(weight * entropy.mean(-1)).mean() => weight * entropy.mean(-1)": "You return one loss for each text. The "
-    "optimizer needs a single number: take the mean over texts.",
-    "(weight * entropy.mean(-1)).mean() => (weight * entropy.mean(-1)).sum() / weight.sum()": "You divide by the sum "
-    "of the weights. The loss is the plain mean over texts of weight times score entropy.",
-    "(weight * entropy.mean(-1)).mean() => (weight[:, None] * entropy).sum() / (x != x0).sum()": "You divide by the "
-    "number of hit characters. The loss is the mean over all characters.",
-    "score(x, sigma) => score(x, sigma).exp()": "You take exp() of the scores. score(x, sigma) returns log-scores, and "
-    "process.score_entropy expects log-scores.",
-    "score(x, sigma) => score(x, t)": "You pass the time t to the score function. It takes the total noise, sigma(t).",
-    "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": TIME,
-    "process.schedule.total(t) => t": TIME,
-    "rate(t) => rate(sigma)": "You pass sigma to process.schedule.rate. The rate is a function of time: "
-    "process.schedule.rate(t).",
-    "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first, then the clean "
-    "ones.",
-    "score(x, sigma) => score(x0, sigma)": "You pass the clean texts x0 to the score function. Pass the noised texts "
-    "x: when it samples, it sees nothing else.",
-})  # fmt: skip
-
-
-@weighted_loss.picture
-def _(function):
-    from tinysedd.show import curve
-
-    process, rng, points = Absorbing(20), torch.Generator().manual_seed(0), []
-    x0 = torch.zeros((50, 200), dtype=torch.int64)
-    even = torch.full((*x0.shape, 20), 1 / 20).log()
-    for t in torch.linspace(0.25, 1, 16)[:, None].expand(-1, len(x0)):
-        x = process.perturb(x0, process.schedule.total(t), rng)
-        points.append((t[0], function(lambda x, sigma: process.log_score(even, x, sigma), process, x, x0, t).item()))
-    return curve({"an even guess": points}, x="time t", y="your loss", title="Each masked character costs log 20")
+    def picture(function: Any):
+        process, rng, points = Absorbing(20), torch.Generator().manual_seed(0), []
+        x0 = torch.zeros((50, 200), dtype=torch.int64)
+        even = torch.full((*x0.shape, 20), 1 / 20).log()
+        for t in torch.linspace(0.25, 1, 16)[:, None].expand(-1, len(x0)):
+            x = process.perturb(x0, process.schedule.total(t), rng)
+            loss = function(lambda x, sigma: process.log_score(even, x, sigma), process, x, x0, t)
+            points.append((t[0], loss.item()))
+        return show.curve({"an even guess": points}, x="time t", y="your loss", title="A masked character costs log 20")
 
 
 @exercise("the average follows the weights without their jumps.")
-def moving_average(average, weights, decay):
-    return [decay * a + (1 - decay) * w for a, w in zip(average, weights)]
+class moving_average:
+    def reference(average: Any, weights, decay):
+        return [decay * a + (1 - decay) * w for a, w in zip(average, weights)]
 
+    def cases(rng: Any):
+        yield [torch.tensor([2.0])], [torch.tensor([4.0])], 0.9
+        for shapes, decay in [([(2,)], 0.5), ([(3,), (2, 2)], 0.98), ([(2, 3), (1,), (4,)], 0.0), ([(2,), (3,)], 1.0)]:
+            yield *([torch.randn(s, generator=rng) for s in shapes] for _ in range(2)), decay
 
-@moving_average.cases
-def _(rng):
-    yield [torch.tensor([2.0], dtype=torch.float64)], [torch.tensor([4.0], dtype=torch.float64)], 0.9
-    for shapes, decay in [([(2,)], 0.5), ([(3,), (2, 2)], 0.98), ([(2, 3), (1,), (4,)], 0.0), ([(2,), (3,)], 1.0)]:
-        yield *([torch.randn(s, dtype=torch.float64, generator=rng) for s in shapes] for _ in range(2)), decay
+    def measure(result: Any, average, weights, decay):
+        fits = isinstance(result, list | tuple) and len(result) == len(average)
+        refuse(not fits, f"Return a list with one tensor for each weight. You returned {describe(result)}.")
+        return list(result)
 
+    mistakes = {
+        "decay * a + (1 - decay) * w => (a + w) / 2": "This is the midpoint. `decay` says how much of the old to keep.",
+        "decay * a + (1 - decay) * w => a - (1 - decay) * (w - a)": "The sign is flipped: the average must move "
+        "toward the weights, by (1 - decay) of the distance.",
+    }  # fmt: skip
 
-@moving_average.measure
-def _(result, average, weights, decay):
-    if not isinstance(result, list | tuple) or len(result) != len(average):
-        raise ValueError(f"Return a list with one tensor for each weight. You returned {describe(result)}.")
-    return list(result)
-
-
-moving_average.mistakes({
-    "decay * a + (1 - decay) * w => decay * w + (1 - decay) * a": "You swapped old and new. A decay near 1 keeps "
-    "almost all of the old average and adds little of the new weights.",
-    "(1 - decay) * w => w": "You add the new weights in full, so the average grows. Multiply them by 1 - decay.",
-    "decay * a => a": "You keep the old average in full, so the average grows. Multiply it by decay.",
-    "decay * a + (1 - decay) * w => (a + w) / 2": "This is the midpoint of old and new. `decay` says how much of the "
-    "old average to keep.",
-    "weights": "You return the weights as they are, so the old average is forgotten. Keep `decay` of it.",
-    "average": "You return the old average, so nothing new comes in. Add 1 - decay of the weights.",
-    "decay * a + (1 - decay) * w => a - (1 - decay) * (w - a)": "The sign is flipped: the average must move toward the "
-    "weights, by (1 - decay) of the distance.",
-    "+ (1 - decay) * w =>": "Your average only fades. Add 1 - decay of the new weights.",
-})  # fmt: skip
-
-
-@moving_average.picture
-def _(function):
-    from tinysedd.show import curve
-
-    lines, average = {"the weight": [], "your average": []}, [torch.zeros(1)]
-    for step, noise in enumerate(torch.randn(150, generator=torch.Generator().manual_seed(0))):
-        weight = (1 - math.exp(-step / 20) + noise / 5)[None]
-        average = function(average, [weight], 0.95)
-        for line, value in zip(lines.values(), (weight, average[0])):
-            line.append((step, value.item()))
-    return curve(lines, x="steps", y="value of one weight", title="The average is late, but steady")
+    def picture(function: Any):
+        lines, average = {"the weight": [], "your average": []}, [torch.zeros(1)]
+        for step, noise in enumerate(torch.randn(150, generator=torch.Generator().manual_seed(0))):
+            weight = (1 - math.exp(-step / 20) + noise / 5)[None]
+            average = function(average, [weight], 0.95)
+            for line, value in zip(lines.values(), (weight, average[0])):
+                line.append((step, value.item()))
+        return show.curve(lines, x="steps", y="value of one weight", title="The average is late, but steady")
 
 
 class _Network(nn.Module):
@@ -578,179 +429,131 @@ class _Network(nn.Module):
         return f"(a network of width {self.embed.embedding_dim}; number of blocks: {len(self.blocks)})"
 
 
-@exercise(
-    "the network starts where its docstring promises, at an even guess.",
-    tolerance=lambda size: 0.08 * size,
-    in_place=True,
-    measured="the size of the weights, root mean square × √inputs: head; then out, down, qkv, up of each block",
-)
-def initialize(network):
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5)
-    nn.init.zeros_(network.head.weight)
-    for block in network.blocks:
-        nn.init.zeros_(block.out.weight)
-        nn.init.zeros_(block.down.weight)
+@exercise("the network starts where its docstring promises, at an even guess.", in_place=True, slips=False)
+class initialize:
+    def reference(network: Any):
+        for module in network.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        nn.init.zeros_(network.head.weight)
+        for block in network.blocks:
+            nn.init.zeros_(block.out.weight)
+            nn.init.zeros_(block.down.weight)
+
+    def cases(rng: Any):
+        yield (_Network(48, 1, 21),)
+        yield (_Network(32, 3, 30),)
+
+    def measure(result: Any, network):
+        parts = {"head": network.head}
+        for k, block in enumerate(network.blocks):
+            parts |= {f"{name} of block {k}": getattr(block, name) for name in ("out", "down", "qkv", "up")}
+        weights = [module.weight.detach().double() * module.in_features**0.5 for module in parts.values()]
+        sizes = torch.stack([w.square().mean().sqrt() for w in weights])
+        drawn = [w.flatten() / size for w, size in zip(weights, sizes) if w.std() > 1e-6]
+        odd = any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn)
+        refuse(odd, "Some matrices are neither 0 nor drawn from a normal distribution with mean 0.")
+        late = ((sizes - 1).abs() < 0.08).all()
+        refuse(late, "No matrix is 0 at the end. The loop over all Linear layers overwrites the zeros.")
+        for name, size in zip(parts, sizes.tolist()):
+            zero = name.split()[0] in ("head", "out", "down")
+            wanted = "be exactly 0" if zero else "be random, with standard deviation 1 / √inputs"
+            found = f"The size of yours (root mean square × √inputs) is {size:.3g}."
+            refuse(size > 0 if zero else abs(size - 1) > 0.08, f"The weights of {name} should {wanted}. {found}")
+        frozen = not all(p.requires_grad for p in network.parameters())
+        refuse(frozen, "Some weights no longer require a gradient, so training never changes them, not even zeros.")
+        reshaped = any(w.shape != (m.out_features, m.in_features) for w, m in zip(weights, parts.values()))
+        refuse(reshaped, "Some weights have another shape now. Keep the shape of each, (outputs, inputs).")
+        others = [m.weight for m in network.modules() if isinstance(m, nn.Embedding | nn.RMSNorm)]
+        refuse(any((w != 1).any() for w in others), "You changed embeddings or norms. Set the nn.Linear layers only.")
+        constant = len(drawn) < 2 * len(network.blocks)
+        refuse(constant, "The size of qkv and up is right, but each is constant. Draw each number: nn.init.normal_.")
+        alike = torch.corrcoef(torch.stack([w[:3000] for w in drawn])) - torch.eye(len(drawn))
+        refuse(alike.abs().max() > 0.2, "Several matrices got the same random numbers. Do not set the seed for each.")
 
 
-@initialize.cases
-def _(rng):
-    yield (_Network(48, 1, 21),)
-    yield (_Network(32, 3, 30),)
-
-
-@initialize.measure
-def _(result, network):
-    parts = [network.head, *(getattr(b, n) for b in network.blocks for n in ("out", "down", "qkv", "up"))]
-    weights = [module.weight.detach().double() * module.in_features**0.5 for module in parts]
-    size = torch.stack([w.square().mean().sqrt() for w in weights])
-    drawn = [w.flatten() / s for w, s in zip(weights, size) if w.std() > 1e-6]
-    if any(w.mean().abs() > 0.15 or not 0.02 < (w.abs() > 2).double().mean() < 0.08 for w in drawn):
-        raise ValueError("Some matrices are neither 0 nor drawn from a normal distribution with mean 0.")
-    if difference(size, initialize._parts["exact"](network), initialize.tolerance):
-        return size
-    if not all(p.requires_grad for p in network.parameters()):
-        raise ValueError("Some weights no longer require a gradient, so training never changes them, not even zeros.")
-    if any(w.shape != (module.out_features, module.in_features) for w, module in zip(weights, parts)):
-        raise ValueError("Some weights have another shape now. Keep the shape of each, (outputs, inputs).")
-    others = [module for module in network.modules() if isinstance(module, nn.Embedding | nn.RMSNorm)]
-    if any((module.weight != 1).any() for module in others):
-        raise ValueError("You changed embeddings or norms. Set the weights of the nn.Linear layers only.")
-    if len(drawn) < 2 * len(network.blocks):
-        raise ValueError("The size of qkv and up is right, but each is constant. Draw each number: nn.init.normal_.")
-    alike = torch.corrcoef(torch.stack([w[:3000] for w in drawn])) - torch.eye(len(drawn))
-    if alike.abs().max() > 0.2:
-        raise ValueError("Several matrices got the same random numbers. Do not set the seed again for each of them.")
-    return size
-
-
-@initialize.exact
-def _(network):
-    return torch.tensor([0.0] + [0.0, 0.0, 1.0, 1.0] * len(network.blocks))
-
-
-LOOP = "All blocks should: set their zeros in a loop over the blocks."
-ZEROS = "The zeros are right. But"
-initialize.mistakes({
-    "nn.init.zeros_(network.head.weight) => return": "No matrix is 0 at the end. The loop over all Linear layers still "
-    "comes after the zeros and overwrites them.",
-    "network.blocks => []": "The head is 0 now, so the first guess is even. But out and down of the blocks are still "
-    "random: each block should start as the identity.",
-    "nn.init.zeros_(network.head.weight) =>": "The blocks start as the identity now. But the head is still random, so "
-    "the first guess is not even.",
-    "nn.init.normal_(module.weight, std=module.in_features**-0.5) => nn.init.zeros_(module.weight)": "Now every matrix "
-    "is 0, so no signal gets past the first one and no gradient comes back. qkv and up must be random.",
-    ("module.in_features**-0.5 => 0.02", "nn.init.zeros_(network.head.weight) => return"): "All matrices have small "
-    "random weights. Head, out and down must be exactly 0, and qkv and up need std 1 / √inputs.",
-    "nn.init.zeros_(block.down.weight) =>": "Only attention's last layer, out, is 0. The MLP's last layer, down, must "
-    "be 0 too.",
-    "nn.init.zeros_(block.out.weight) =>": "Only the MLP's last layer, down, is 0. Attention's last layer, out, must "
-    "be 0 too.",
-    "network.blocks => network.blocks[-1:]": f"Only the last block starts as the identity. {LOOP}",
-    "network.blocks => network.blocks[:1]": f"Only the first block starts as the identity. {LOOP}",
-    ", std=module.in_features**-0.5 =>": f"{ZEROS} the weights of qkv and up have std 1, which makes sums over many "
-    "inputs huge. Use std 1 / √inputs.",
-    "module.in_features => module.out_features": f"{ZEROS} you used the number of outputs, module.out_features. Use "
-    "std 1 / √inputs.",
-    "nn.init.normal_(module.weight, std=module.in_features**-0.5) => pass": f"{ZEROS} qkv and up keep their old "
-    "values: draw them from a normal distribution with std 1 / √inputs.",
-    "module.in_features**-0.5 => 1 / module.in_features": f"{ZEROS} qkv and up have std 1 / inputs. Use 1 / √inputs.",
-    "module.in_features**-0.5 => (2 / module.in_features) ** 0.5": f"{ZEROS} qkv and up have std √2 / √inputs. Use "
-    "1 / √inputs.",
-})  # fmt: skip
+PARTS = ["norm1", "attend", "norm2", "mlp"]
 
 
 class _Block(nn.Module):
-    """The parts of a block, each a fixed function that counts its calls; attention mixes positions, the MLP does not.
+    """The parts of a block, each a fixed function that notes its calls; attention mixes positions, the MLP does not.
 
     It is a module, so that each call of the student's function gets a copy, and the measure gets that copy, too.
     """
 
     __name__ = "self"
 
-    def __init__(self, L: int, width: int, rng: torch.Generator):
+    def __init__(self, h: Tensor, rng: torch.Generator):
         super().__init__()
-        draw = torch.randn(6, max(L, width), max(L, width), dtype=torch.float64, generator=rng)
+        (_, L, width), self.given, self.calls = h.shape, h.clone(), []
+        draw = torch.randn(6, max(L, width), max(L, width), generator=rng)
         self._mix, (self._value, self._up, self._down) = draw[0, :L, :L], draw[1:4, :width, :width]
-        self._gains, self.calls = draw[4:6, 0, :width].exp(), [0, 0]
+        self._gains = draw[4:6, 0, :width].exp()
 
     def norm1(self, h: Tensor) -> Tensor:
+        self.calls.append("norm1")
         return nn.functional.rms_norm(h, h.shape[-1:]) * self._gains[0].to(h)
 
     def norm2(self, h: Tensor) -> Tensor:
+        self.calls.append("norm2")
         return nn.functional.rms_norm(h, h.shape[-1:]) * self._gains[1].to(h)
 
     def attend(self, h: Tensor) -> Tensor:
-        self.calls[0] += 1
+        self.calls.append("attend")
         return self._mix.to(h) @ h @ self._value.to(h)
 
     def mlp(self, h: Tensor) -> Tensor:
-        self.calls[1] += 1
+        self.calls.append("mlp")
         return (h @ self._up.to(h)).relu().square() @ self._down.to(h)
 
     def __repr__(self) -> str:
-        return "(a block: norm1, attend, norm2, mlp)"
+        return f"(a block: {', '.join(PARTS)})"
 
 
 @exercise(
     "the block calls attention once, then the MLP once, and adds each result to h.",
     in_place=True,
+    slips=False,
     gradient="h",
-    measured="the new h; how often attend and mlp are called",
 )
-def block_forward(self, h):
-    h = h + self.attend(self.norm1(h))
-    return h + self.mlp(self.norm2(h))
+class block_forward:
+    def reference(self: Any, h):
+        h = h + self.attend(self.norm1(h))
+        return h + self.mlp(self.norm2(h))
 
+    def cases(rng: Any):
+        for B, L, width in [(1, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 2)]:
+            h = torch.randn(B, L, width, generator=rng)
+            yield _Block(h, rng), h
 
-@block_forward.cases
-def _(rng):
-    for B, L, width in [(1, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 2)]:
-        block, h = _Block(L, width, rng), torch.randn(B, L, width, dtype=torch.float64, generator=rng)
-        block.given = h.clone()
-        yield block, h
+    def measure(result: Any, self, h):
+        in_place = not torch.equal(h, self.given)
+        refuse(in_place, "You change h in place, which breaks the gradient. Make a new one: h = h + ..., not h += ...")
+        found = f"Your block calls {', '.join(self.calls) or 'nothing'}."
+        refuse(self.calls != PARTS, f"{found} It should call each of its parts once: {', '.join(PARTS)}.")
+        return result
 
-
-@block_forward.measure
-def _(result, self, h):
-    if not torch.equal(h, self.given):
-        raise ValueError("You change h in place, which breaks the gradient. Make a new one: h = h + ..., not h += ...")
-    return [result, self.calls]
-
-
-ORDER = "Call attention first, then the MLP."
-block_forward.mistakes({
-    "mlp => attend": "This is the original block: attention twice, and no MLP. Read its last line word by word.",
-    "self.mlp(self.norm2(h)) => self.mlp(self.attend(self.norm2(h)))": "The MLP is there, but attention is still "
-    "called twice. Apply the MLP to norm2(h) directly.",
-    "return => h = h + self.attend(self.norm2(h)); return": "You call attention, attention, MLP, which is one call too "
-    "many. A block has two parts, and calls each one once.",
-    "return => self.attend(self.norm2(h)); return": "You call attention once more, and throw its result away. A block "
-    "calls each of its parts once.",
-    "h = h + self.attend(self.norm1(h)) =>": f"Attention is gone, so no position sees any other. {ORDER}",
-    "attend => mlp": f"Now the MLP is called twice, and attention never. {ORDER}",
-    ("mlp => other", "attend => mlp", "other => attend"): "You fixed the wrong line. Attention comes first, with "
-    "norm1; the MLP comes second, with norm2.",
-    "return h + => return": "The result of the MLP replaces h. Add it to h.",
-    "h = h + => h =": "The result of attention replaces h. Add it to h.",
-    ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
-    ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
-    "attention has been added.",
-    ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the result of "
-    "attention is lost. Add it to the h to which attention has been added.",
-    ("norm1 => other", "norm2 => norm1", "other => norm2"): "You swapped the norms: attention has "
-    "norm1, the MLP has norm2.",
-    "self.norm2(h) => h": "The MLP sees h without its norm: apply norm2 first.",
-    "self.norm1(h) => h": "Attention sees h without its norm: apply norm1 first.",
-    ("self.attend(self.norm1(h)) => self.attend(h); h = self.norm1(h)",
-     "return h + self.mlp(self.norm2(h)) => return self.norm2(h + self.mlp(h))"): "You normalize h after adding. "
-    "Normalize what goes into each part instead: attend(norm1(h)), mlp(norm2(h)).",
-    "norm2 => norm1": "You use norm1 twice. The MLP has its own norm: norm2.",
-})  # fmt: skip
+    mistakes = {
+        "return h + => return": "The result of the MLP replaces h. Add it to h.",
+        "h = h + => h =": "The result of attention replaces h. Add it to h.",
+        ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
+        ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
+        "attention has been added.",
+        ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the "
+        "result of attention is lost.",
+    }  # fmt: skip
 
 
 TEXTS = 3000  # per batch, in each of 2 calls, enough to compare frequencies
+
+
+TIME, DRAWN = "(len(x0), 1)", "torch.rand(x0.shape, generator=generator)"
+ONE_TIME = (
+    "The masks are still drawn with a time for each character, so about half of each text is masked. Your t has one "
+    "number for each text now; use it for the masks too."
+)
+CHOOSE = "Choose them at random, independently for each character."
+COUNTED = f"Your text at time t always has the same number of masks. {CHOOSE}"
 
 
 @exercise(
@@ -759,100 +562,74 @@ TEXTS = 3000  # per batch, in each of 2 calls, enough to compare frequencies
     measured="fraction of texts with 0, 1, 2 ... masks; of masks at each position; of masks for t < 1/2 and t > 1/2",
     repeats=2,
 )
-def noised(x0, mask, generator):
-    t = 1 - torch.rand((len(x0), 1), generator=generator)
-    return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t
+class noised:
+    def reference(x0: Any, mask, generator):
+        t = 1 - torch.rand((len(x0), 1), generator=generator)
+        return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t
 
+    def cases(rng: Any):
+        for L, N in [(2, 3), (4, 5)]:
+            yield torch.randint(N, (TEXTS, L), generator=rng), N, torch.Generator().manual_seed(L)
 
-@noised.cases
-def _(rng):
-    for L, N in [(2, 3), (4, 5)]:
-        yield torch.randint(N, (TEXTS, L), generator=rng), N, torch.Generator().manual_seed(L)
+    def measure(result: Any, x0, mask, generator):
+        calls, (B, L) = [], x0.shape
+        for pair in result:
+            two = isinstance(pair, list | tuple) and len(pair) == 2
+            refuse(not two, f"A pair (x, t) was expected, but you returned {describe(pair)}.")
+            x, t = map(tensor, pair)
+            unfit = x.shape != (B, L) or x.dtype != torch.int64
+            refuse(unfit, f"x should be ids (torch.int64) of shape {(B, L)}; you returned {describe(pair[0])}.")
+            per_character = "There is still a time for each character: a text has one time, so t has shape (B, 1)."
+            refuse(t.shape == (B, L), per_character)
+            refuse(t.shape != (B, 1), f"t should have shape (B, 1), to fit beside x (B, L); yours is {(*t.shape,)}.")
+            refuse(len(t.unique()) == 1, "All texts of the batch have the same time. Draw a time for each text.")
+            refuse(((x != x0) & (x != mask)).any(), "Some characters of x are neither a mask nor the character of x0.")
+            calls.append((x == mask, t.double()))
+        hit, t = map(torch.cat, zip(*calls))
+        off = (t.mean() - 0.5).abs() > 0.03
+        refuse(off, f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
+        count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
+        early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
+        found = [count, hit.double().mean(0), early, late]
+        if not difference(found, noised._definition.exact(x0, mask, generator), noised.tolerance):
+            _check_coins(hit, t, B)
+        return found
 
+    def exact(x0: Any, mask, generator):
+        L = x0.shape[1]
+        return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
 
-@noised.measure
-def _(result, x0, mask, generator):
-    calls, (B, L) = [], x0.shape
-    for pair in result:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise ValueError(f"A pair (x, t) was expected, but you returned {describe(pair)}.")
-        x, t = map(tensor, pair)
-        if x.shape != (B, L) or x.dtype != torch.int64:
-            raise ValueError(f"x should be ids (torch.int64) of shape {(B, L)}, but you returned {describe(pair[0])}.")
-        if t.shape == (B, L):
-            raise ValueError(
-                f"There is still a time for each character: your t has shape {(B, L)}. A text has one time, shared by "
-                "all its characters: t has shape (B, 1)."
-            )
-        if t.shape != (B, 1):
-            raise ValueError(f"t should have shape (B, 1), so that it fits beside x (B, L); yours is {tuple(t.shape)}.")
-        if len(t.unique()) == 1:
-            raise ValueError("All texts of the batch have the same time. Draw a time for each text.")
-        if ((x != x0) & (x != mask)).any():
-            raise ValueError("Some characters of x are neither a mask nor the character of x0.")
-        calls.append((x == mask, t.double()))
-    hit, t = map(torch.cat, zip(*calls))
-    if abs(t.mean() - 0.5) > 0.03:
-        raise ValueError(f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
-    count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
-    early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
-    found = [count, hit.double().mean(0), early, late]
-    if not difference(found, noised._parts["exact"](x0, mask, generator), noised.tolerance):
-        _check_coins(hit, t, B)
-    return found
+    mistakes = {
+        (f"{TIME} => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
+        (f"{TIME} => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
+        "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
+        "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all. Draw one time for each text, "
+        "but one random number for each character.",
+        "rand(x0.shape => rand(x0.shape[1:]": f"All texts share their random numbers. {EACH}",
+        "rand(x0.shape => randn(x0.shape": "You use normal random numbers, torch.randn. Use uniform ones, torch.rand.",
+        "< t => > t": "You mask with probability 1 - t. At time t, mask a character with probability t.",
+        "x0), t => x0), torch.rand((len(x0), 1), generator=generator)": "The masks are right, but you return other "
+        "times. Return the times that the masks were drawn with.",
+        f"{DRAWN} => torch.arange(x0.shape[1]) / x0.shape[1]": f"The masks are always at the beginning. {CHOOSE}",
+        f"{DRAWN} < t => {DRAWN}.argsort(-1).argsort(-1) < (t * x0.shape[1]).round()": COUNTED,
+        f"{DRAWN} < t => {DRAWN}.argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
+    }  # fmt: skip
+
+    def picture(function: Any):
+        x, _ = function(torch.zeros((20000, 16), dtype=torch.int64), 1, torch.Generator().manual_seed(0))
+        share = torch.bincount(tensor(x).sum(-1), minlength=17) / len(x)
+        title = "All numbers of masks are equally frequent"
+        return bars(range(17), share, title, 1 / 17, xlabel="masks", ylabel="share of texts")
 
 
 def _check_coins(hit: Tensor, t: Tensor, B: int) -> None:
     """ValueError if the times or the coins of two calls (2 B, L) are not random or not independent."""
-    if torch.equal(t[:B], t[B:]):
-        raise ValueError("Two calls gave the same times. Draw them from the generator you get: `generator=generator`.")
-    if len(t.unique()) < B:
-        raise ValueError("Many texts have the same time. Draw a time of its own for each text, evenly from (0, 1].")
+    refuse(torch.equal(t[:B], t[B:]), f"Two calls gave the same times. {PASS}")
+    refuse(len(t.unique()) < B, "Many texts have the same time. Draw a time for each text, evenly from (0, 1].")
     z = ((hit.double() - t) / (t * (1 - t)).sqrt()).where((t > 0.05) & (t < 0.95), 0.0)  # mean 0, variance 1
     for lag, problem in [(B, AGAIN), *((lag, SHARED) for lag in (1, 2, 3, B // 2, B - 1))]:
         products = z[lag:] * z[:-lag]
-        if products.sum().abs() > 7 * products.square().sum().sqrt():
-            raise ValueError(problem)
+        refuse(products.sum().abs() > 7 * products.square().sum().sqrt(), problem)
     products = z[:, 1:] * z[:, :-1]
-    if products.sum().abs() > 7 * products.square().sum().sqrt():
-        raise ValueError(f"Whether a character is masked depends on the character before it. {EACH}")
-
-
-@noised.exact
-def _(x0, mask, generator):
-    L = x0.shape[1]
-    return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
-
-
-ONE_TIME = (
-    "The masks are still drawn with a time for each character, so about half of each text is masked, and rarely all "
-    "or none of it. Your t has one number for each text now; use it for the masks too."
-)
-CHOOSE = "Choose them at random, independently for each character."
-COUNTED = f"Your text at time t always has the same number of masks. {CHOOSE}"
-noised.mistakes({
-    ("(len(x0), 1) => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
-    ("(len(x0), 1) => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
-    "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
-    "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all, because you draw one random "
-    "number for each text. Draw one time for each text, but one random number for each character.",
-    "rand(x0.shape => rand(x0.shape[1:]": f"All texts share their random numbers. {EACH}",
-    "rand(x0.shape => randn(x0.shape": "You use normal random numbers, torch.randn. torch.rand gives uniform ones, so "
-    "that u < t has probability t.",
-    "< t => > t": "You mask with probability 1 - t. At time t, mask a character with probability t.",
-    "x0), t => x0), torch.rand((len(x0), 1), generator=generator)": "The masks are right, but you return a different "
-    "t. Return the times that the masks were drawn with.",
-    "torch.rand(x0.shape, generator=generator) => torch.arange(x0.shape[1]) / x0.shape[1]": "The masks are always at "
-    f"the beginning of a text. {CHOOSE}",
-    "torch.rand(x0.shape, generator=generator) < t => "
-    "torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1]).round()": COUNTED,
-    "torch.rand(x0.shape, generator=generator) < t => "
-    "torch.rand(x0.shape, generator=generator).argsort(-1).argsort(-1) < (t * x0.shape[1] + t).floor()": COUNTED,
-})  # fmt: skip
-
-
-@noised.picture
-def _(function):
-    x, _ = function(torch.zeros((20000, 16), dtype=torch.int64), 1, torch.Generator().manual_seed(0))
-    share = torch.bincount(tensor(x).sum(-1), minlength=17) / len(x)
-    return _bars(share, 1 / 17, "All numbers of masks are equally frequent", xlabel="masks", ylabel="share of texts")
+    far = products.sum().abs() > 7 * products.square().sum().sqrt()
+    refuse(far, f"Whether a character is masked depends on the character before it. {EACH}")

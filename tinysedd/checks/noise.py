@@ -1,9 +1,15 @@
 """Exercises of notebook 03: the forward process."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from tinysedd.checks.engine import binomial_tolerance, exercise, tensor
+from tinysedd import show
+from tinysedd.checks.engine import binomial_tolerance, exercise, refuse, tensor
 from tinysedd.corpus import Alphabet
 from tinysedd.process import Absorbing, Uniform
 from tinysedd.sampling import Trajectory
@@ -15,159 +21,102 @@ def _process(N: int, absorbing: bool) -> Absorbing | Uniform:
     return Absorbing(N) if absorbing else Uniform(N)
 
 
-# One character ------------------------------------------------------------------------------------------------------
-
-
 @exercise("both processes are defined by these rates. Everything else follows from them.")
-def rate_matrix(N, absorbing):
-    S = N + 1 if absorbing else N
-    hit = torch.full((S, S), 1 / N, dtype=torch.float64)
-    if absorbing:
-        hit = torch.zeros_like(hit)
-        hit[:, N] = 1
-    return hit - torch.eye(S)
+class rate_matrix:
+    def reference(N: Any, absorbing):
+        S = N + 1 if absorbing else N
+        hit = torch.full((S, S), 1 / N, dtype=torch.float64)
+        if absorbing:
+            hit = torch.zeros_like(hit)
+            hit[:, N] = 1
+        return hit - torch.eye(S)
 
+    def cases(rng: Any):
+        for N in (2, 3, 4, 26):
+            yield N, True
+            yield N, False
 
-@rate_matrix.cases
-def _(rng):
-    for N in (2, 3, 4, 26):
-        yield N, True
-        yield N, False
+    mistakes = {
+        "result if absorbing else result * N / (N - 1)": "Under uniform noise your rates are 1/(N - 1). A hit draws "
+        "from all N characters, including the old one, so the rate is 1/N.",
+        "result if absorbing else result - torch.eye(N) / N": "Under uniform noise your diagonal is -1. One hit in N "
+        "changes nothing, so the diagonal is 1/N - 1, and each row adds up to 0.",
+        "S = N + 1 => absorbing = not absorbing\n    S = N + 1": "You swapped the two processes.",
+    }  # fmt: skip
 
-
-STAYS = "A mask stays a mask: its row is all 0."
-rate_matrix.mistakes({
-    "result - result.diag().diag()": "The diagonal is missing. Each row must add up to 0: Q_aa is minus the sum of the "
-    "other entries in its row.",
-    "result if absorbing else result * N / (N - 1)": "Under uniform noise your rates are 1/(N - 1). A hit draws from "
-    "all N characters, including the old one, so the rate is 1/N.",
-    "result if absorbing else result - torch.eye(N) / N": "Under uniform noise your diagonal is -1. One hit in N "
-    "changes nothing, so the diagonal is 1/N - 1, and each row adds up to 0.",
-    "1 / N => 1": "Under uniform noise a hit leads to each character at rate 1. It leads to one of them, so each rate "
-    "is 1/N.",
-    "return hit => hit[-1, -1] *= not absorbing\n    return hit": f"Your mask disappears at rate 1. {STAYS}",
-    "result + absorbing * (torch.arange(len(result)) == N)[:, None] * (1 / N - torch.eye(len(result)) * (1 + 1 / N))":
-    f"Your mask turns into a character again. {STAYS}",
-    "hit - torch.eye(S) => hit - torch.eye(S) * (torch.arange(S) < N)": f"Your mask has rate 1 to itself. {STAYS}",
-    "hit - torch.eye(S) => hit": "These are probabilities, because each row adds up to 1. In a rate matrix each row "
-    "adds up to 0, with a negative diagonal.",
-    "hit - torch.eye(S) => hit + torch.eye(S)": "Your diagonal is positive. Each row must add up to 0, so what leaves "
-    "a state is subtracted.",
-    "S = N + 1 => absorbing = not absorbing\n    S = N + 1": "You swapped the two processes.",
-    "result[:N, :N]": "The mask has no row and column of its own. Absorbing noise has N + 1 states.",
-    "result.roll((1, 1), (0, 1)) if absorbing else result": "Your mask is state 0. It is the last state, number N.",
-    "result.mT": "Rows and columns are swapped. Row = from, column = to, so that each row adds up to 0.",
-})  # fmt: skip
-
-
-@rate_matrix.picture
-def _(function):
-    from tinysedd.show import curve
-
-    steps = {name: torch.eye(4 + a) + 0.1 * function(4, a) for name, a in (("absorbing", True), ("uniform", False))}
-    lines = {name: [(k / 10, M.double().matrix_power(k)[0, 0].item()) for k in range(41)] for name, M in steps.items()}
-    return curve(lines, x="noise σ", y="p(still an a)", title="An a after many small steps with your rates, N = 4")
-
-
-@exercise("you know where a character is after any amount of noise, for these two processes and for any other.")
-def transition(Q, sigma):
-    return torch.linalg.matrix_exp(sigma * Q)
-
-
-@transition.cases
-def _(rng):
-    for N, absorbing, sigma in [(2, True, 1.0), (2, False, 0.5), (2, False, 0.0), (3, True, 0.01), (4, False, 4.0)]:
-        yield _process(N, absorbing).rate_matrix(), sigma
-    for sigma in (0.3, 2.0, 6.0):
-        Q = torch.rand(3, 3, dtype=torch.float64, generator=rng)  # another process, not symmetric
-        yield Q - Q.sum(1).diag(), sigma
+    def picture(function: Any):
+        steps = {name: torch.eye(4 + a) + 0.1 * function(4, a) for name, a in (("absorbing", True), ("uniform", False))}
+        lines = {
+            name: [(k / 10, M.double().matrix_power(k)[0, 0].item()) for k in range(41)] for name, M in steps.items()
+        }
+        return show.curve(lines, x="noise σ", y="p(still an a)", title="An a, after many small steps, N = 4")
 
 
 ALL = "torch.linalg.matrix_exp(sigma * Q)"
-transition.mistakes({
-    f"{ALL} => (sigma * Q).exp()": "You take exp() of each entry. The exponential of a matrix is a limit of matrix "
-    "products, (I + sigma/n Q)^n with n going to infinity.",
-    f"{ALL} => torch.eye(len(Q)) + sigma * Q": "You take one single step, I + sigma Q. Take many small steps instead: "
-    "(I + sigma/n Q)^n with a large n.",
-    **{
-        f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / {n} * Q, {n})": "You take too few small "
-        "steps, and the result is not accurate to four digits. Take n = 2^20 steps, by squaring 20 times."
-        for n in (10, 20, 100, 1000)
-    },
-    f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / 2**20 * Q, 20)": "You take 20 steps of size "
-    "sigma/2^20. Square 20 times (A = A @ A), which takes 2^20 steps.",
-    f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + Q / 2**20, 2**20)": "Your function ignores sigma: it "
-    "returns exp(Q), not exp(sigma Q).",
-    f"{ALL} => (torch.eye(len(Q)) + sigma / 2**20 * Q) ** (2**20)": "You raise each entry of I + sigma/n Q to the "
-    "power n. A matrix power is made of matrix products, @.",
-    f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma * Q, 2**10)": "Your steps are not small: each one "
-    "is I + sigma Q. Divide sigma by the number of steps.",
-    "sigma * Q => sigma * Q.mT": "Rows and columns are swapped. Row = from, column = to.",
-    "sigma * Q => -sigma * Q": "The sign is flipped: this is exp(-sigma Q), which contains negative probabilities.",
-    "result - torch.eye(len(Q))": "The identity is missing. A small step is I + sigma/n Q, and the series starts "
-    "with I.",
-})  # fmt: skip
 
 
-@transition.picture
-def _(function):
-    from tinysedd.show import curve
+@exercise("you know where a character is after any amount of noise, for these two processes and for any other.")
+class transition:
+    def reference(Q: Any, sigma):
+        return torch.linalg.matrix_exp(sigma * Q)
 
-    ring = torch.eye(5, dtype=torch.float64).roll(1, 1) - torch.eye(5, dtype=torch.float64)  # a → b → c → d → e → a
-    T = [(sigma, function(ring, sigma)[0]) for sigma in torch.linspace(0, 10, 41).tolist()]
-    lines = {c: [(sigma, row[k].item()) for sigma, row in T] for k, c in enumerate("abcde")}
-    return curve(
-        lines, x="noise σ", y="probability", title="A hit turns a into b, b into c, ... e into a: where is an a?"
-    )
+    def cases(rng: Any):
+        for N, absorbing, sigma in [(2, True, 1.0), (2, False, 0.5), (2, False, 0.0), (3, True, 0.01), (4, False, 4.0)]:
+            yield _process(N, absorbing).rate_matrix(), sigma
+        for sigma in (0.3, 2.0, 6.0):
+            Q = torch.rand(3, 3, generator=rng)  # another process, not symmetric
+            yield Q - Q.sum(1).diag(), sigma
+
+    mistakes = {
+        f"{ALL} => (sigma * Q).exp()": "You take exp() of each entry. The exponential of a matrix is a limit of "
+        "matrix products, (I + sigma/n Q)^n with n going to infinity.",
+        f"{ALL} => torch.eye(len(Q)) + sigma * Q": "You take one single step, I + sigma Q. Take many small ones.",
+        **{
+            f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / {n} * Q, {n})": "You take too few small "
+            "steps for four digits. Take n = 2^20 steps, by squaring 20 times."
+            for n in (10, 20, 100, 1000)
+        },
+        f"{ALL} => torch.linalg.matrix_power(torch.eye(len(Q)) + sigma / 2**20 * Q, 20)": "You take 20 steps of size "
+        "sigma/2^20. Square 20 times (A = A @ A), which takes 2^20 steps.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        ring = torch.eye(5, dtype=torch.float64).roll(1, 1) - torch.eye(5, dtype=torch.float64)  # a → b → c → d → e → a
+        T = [(sigma, function(ring, sigma)[0]) for sigma in torch.linspace(0, 10, 41).tolist()]
+        lines = {c: [(sigma, row[k].item()) for sigma, row in T] for k, c in enumerate("abcde")}
+        return show.curve(lines, x="noise σ", y="probability", title="A hit turns a into b, b into c ... and e into a")
+
+
+RATE = "(1 - eps) / rest"
+FRACTION = "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log of the fraction not hit."
 
 
 @exercise("the fraction of characters hit is (1 - eps) t, a straight line.")
-def log_linear(t, eps):
-    rest = 1 - (1 - eps) * t
-    return -torch.log(rest), (1 - eps) / rest
+class log_linear:
+    def reference(t: Any, eps):
+        rest = 1 - (1 - eps) * t
+        return -torch.log(rest), (1 - eps) / rest
 
+    def cases(rng: Any):
+        yield torch.tensor([0.5]), 0.1
+        yield torch.tensor([0.0, 1.0]), 1e-3
+        yield torch.tensor(0.9), 0.5
+        yield torch.rand(5, generator=rng), 1e-3
+        yield torch.rand(4, 1, generator=rng), 0.25
 
-@log_linear.cases
-def _(rng):
-    yield torch.tensor([0.5], dtype=torch.float64), 0.1
-    yield torch.tensor([0.0, 1.0], dtype=torch.float64), 1e-3
-    yield torch.tensor(0.9, dtype=torch.float64), 0.5
-    yield torch.rand(5, dtype=torch.float64, generator=rng), 1e-3
-    yield torch.rand(4, 1, dtype=torch.float64, generator=rng), 0.25
+    mistakes = {
+        "-torch.log(rest) => 1 - rest": FRACTION,
+        ("-torch.log(rest) => 1 - rest", f"{RATE} => torch.full_like(t, 1 - eps)"): FRACTION,
+        f"{RATE} => torch.full_like(t, 1 - eps)": "Your rate is that of the fraction hit. Differentiate the noise.",
+        "-torch.log(rest) => rest": "Your total is the fraction of characters not hit. The noise is -log of it.",
+        "result[0], result[0] / t": "Your rate is total / t, the average up to t. The rate is the slope at t.",
+    }  # fmt: skip
 
+    def picture(function: Any):
+        t = torch.linspace(0, 1, 41, dtype=torch.float64)
+        lines = {f"eps = {eps}": [*zip(t.tolist(), function(t, eps)[0].tolist())] for eps in (0.001, 0.01, 0.1)}
+        return show.curve(lines, x="time t", y="your noise σ", title="A smaller eps means more noise at the end")
 
-log_linear.mistakes({
-    "(1 - eps) / rest => 1 / rest": "Your rate lacks the inner derivative: the derivative of (1 - eps) t is 1 - eps, "
-    "not 1.",
-    ("(1 - eps) * t => t", "(1 - eps) / rest => 1 / rest"): "You leave out eps, so your noise is infinite at t = 1. "
-    "The fraction of characters hit is (1 - eps) t, not t.",
-    "-torch.log(rest) => 1 - rest": "Your total is the fraction of characters hit, (1 - eps) t. The noise is -log of "
-    "the fraction not hit.",
-    ("-torch.log(rest) => 1 - rest", "(1 - eps) / rest => torch.full_like(t, 1 - eps)"): "Your total is the fraction "
-    "of characters hit, (1 - eps) t. The noise is -log of the fraction not hit.",
-    "(1 - eps) / rest => (1 - eps) * rest": "You multiply by 1 - (1 - eps) t. The derivative of log(u) is u' / u: "
-    "divide.",
-    "(1 - eps) / rest => torch.full_like(t, 1 - eps)": "Your rate is that of the fraction hit, 1 - eps. Take the "
-    "derivative of the total noise.",
-    "-torch.log(rest) => -torch.log(1 - rest)": "You take the log of the fraction hit. The noise is -log of the "
-    "fraction not hit.",
-    "-torch.log(rest) => rest": "Your total is the fraction of characters not hit. The noise is -log of it.",
-    "result[::-1]": "You swapped total and rate: return (total, rate).",
-    "result[0], result[0] / t": "Your rate is total / t, the average rate up to time t. The rate is the derivative, "
-    "the slope at t.",
-})  # fmt: skip
-
-
-@log_linear.picture
-def _(function):
-    from tinysedd.show import curve
-
-    t = torch.linspace(0, 1, 41, dtype=torch.float64)
-    lines = {f"eps = {eps}": [*zip(t.tolist(), function(t, eps)[0].tolist())] for eps in (0.001, 0.01, 0.1)}
-    return curve(lines, x="time t", y="your noise σ", title="A smaller eps means more noise at the end")
-
-
-# A whole text -------------------------------------------------------------------------------------------------------
 
 DRAWS = 3600  # of each character at each sigma, in each of 2 calls; a tolerance for 6000 draws is 6 standard errors
 TABLES = "how often each character (row) became each state (column), as a fraction; one table for each sigma"
@@ -176,38 +125,28 @@ WHOLE = f"Each text is hit as a whole or not at all. {EACH}"
 PLACES = f"All texts are hit at the same positions. {EACH}"
 SHARED = f"Some texts are hit at the same positions, so they share their random numbers. {EACH}"
 ALONG = f"Whether a character is hit depends on the character before it. {EACH}"
-COUNTED = (
-    "The number of hits hardly varies: you hit a fixed number of characters in each text or at each position. Hit each "
-    "character independently, with probability 1 - e^-sigma, so that the number varies by chance."
-)
-AGAIN = "Two calls with the same generator hit the same characters. Pass `generator=generator` to every random call."
-ONE_CHARACTER = (
-    "All hit characters of a text become the same one. Draw a new character for each position, (B, L) in all."
-)
-SAME_CHARACTERS = (
-    "The new characters are the same in several texts. Draw a new one for each position of each text, (B, L) in all."
-)
-CHARACTERS_AGAIN = (
-    "Two calls with the same generator drew the same new characters. Pass `generator=generator` to every random call."
-)
+COUNTED = "You hit a fixed number of characters in each text or at each position. Hit each character independently."
+PASS = "Pass `generator=generator` to every random call, and do not seed one of your own."
+AGAIN = f"Two calls with the same generator hit the same characters. {PASS}"
+ONE_CHARACTER = "All hit characters of a text become the same one. Draw a new character for each position."
+SAME_CHARACTERS = "The new characters are the same in several texts. Draw a new one for each position of each text."
+CHARACTERS_AGAIN = f"Two calls with the same generator drew the same new characters. {PASS}"
 
 
 def _texts(characters: int, sigma: list[float]) -> tuple[Tensor, Tensor]:
     """Equal texts (B, L), sorted, with each character DRAWS times at each sigma; and sigma (B,)."""
     row = torch.arange(characters).repeat_interleave(DRAWS // sigma.count(sigma[0]))
-    return row.repeat(len(sigma), 1), torch.tensor(sigma, dtype=torch.float64)
+    return row.repeat(len(sigma), 1), torch.tensor(sigma)
 
 
 def _frequencies(process: Absorbing | Uniform, results: list, x0: Tensor, sigma: Tensor) -> Tensor:
     """How often each character became each state at each sigma (K, N, S); ValueError if hits are not independent."""
     calls, S = [tensor(result) for result in results], process.num_states
     for x in calls:
-        if x.shape != x0.shape:
-            raise ValueError(f"The result should have the shape of x0, {tuple(x0.shape)}; yours has {tuple(x.shape)}.")
-        if x.dtype != torch.int64:
-            raise ValueError("States are integers (torch.int64), because they are used as indices. Yours are not.")
-        if x.min() < 0 or x.max() >= S:
-            raise ValueError(f"States are 0 to {S - 1}, but yours include {int(x.min() if x.min() < 0 else x.max())}.")
+        refuse(x.shape != x0.shape, f"The shape should be that of x0, {(*x0.shape,)}; yours is {(*x.shape,)}.")
+        refuse(x.dtype != torch.int64, "States are integers (torch.int64), because they are used as indices.")
+        low, high = int(x.min()), int(x.max())
+        refuse(low < 0 or high >= S, f"States are 0 to {S - 1}, but yours include {low if low < 0 else high}.")
     if min(x0.shape) > 1:
         _check_independence(process, torch.stack(calls), x0, sigma)
     x, x0, sigma = torch.cat(calls), x0.repeat(len(calls), 1), sigma.repeat(len(calls))
@@ -224,27 +163,22 @@ def _check_independence(process: Absorbing | Uniform, calls: Tensor, x0: Tensor,
     changed, B = x != row, len(x0)
     share = changed.double().mean(1)  # of the characters of each text
     highest = 1 - 1 / N if process.mask is None else 1.0  # where every character is hit
-    if ((share == 0) | ((share - highest).abs() < 0.1)).all() and share.min() == 0 < share.max():
-        raise ValueError(WHOLE)
+    refuse(((share == 0) | ((share - highest).abs() < 0.1)).all() and share.min() == 0 < share.max(), WHOLE)
     if process.mask is None and changed.any():
         smallest, largest = x.where(changed, N), x.where(changed, -1)
-        if (smallest.amin(1) >= largest.amax(1)).all():
-            raise ValueError(ONE_CHARACTER)
+        refuse((smallest.amin(1) >= largest.amax(1)).all(), ONE_CHARACTER)
     levels = sigma.repeat(len(calls))
     hits = _standardized(changed, torch.ones_like(changed), row, levels)
-    if process.mask is None and N > 2 and (pair := _dependent(_standardized((x - row) % N == 1, changed, row, levels))):
-        raise ValueError(CHARACTERS_AGAIN if pair[0] < B <= pair[1] else SAME_CHARACTERS)
-    if hits.any() and (changed[0] == changed[:B]).all():
-        raise ValueError(PLACES)
-    if pair := _dependent(hits):
-        raise ValueError(AGAIN if pair[0] < B <= pair[1] else SHARED)
-    if (hits[:, 1:] * hits[:, :-1]).sum().abs() > 7 * hits.square().sum().sqrt():
-        raise ValueError(ALONG)
+    pair = process.mask is None and N > 2 and _dependent(_standardized((x - row) % N == 1, changed, row, levels))
+    refuse(pair, CHARACTERS_AGAIN if pair and pair[0] < B <= pair[1] else SAME_CHARACTERS)
+    refuse(hits.any() and (changed[0] == changed[:B]).all(), PLACES)
+    pair = _dependent(hits)
+    refuse(pair, AGAIN if pair and pair[0] < B <= pair[1] else SHARED)
+    refuse((hits[:, 1:] * hits[:, :-1]).sum().abs() > 7 * hits.square().sum().sqrt(), ALONG)
     p = (-torch.expm1(-levels) * highest)[:, None]
     sums = ((changed.double() - p) / (p * (1 - p)).sqrt()).sum(1) / len(row) ** 0.5  # standard normal if p is right
     positions = hits.sum(0).square().mean() / max(1, int(hits.any(1).sum()))  # 1 on average
-    if sums.square().mean() < 0.05 or 0 < positions < 1 - 10 / len(row) ** 0.5:
-        raise ValueError(COUNTED)
+    refuse(sums.square().mean() < 0.05 or 0 < positions < 1 - 10 / len(row) ** 0.5, COUNTED)
 
 
 def _standardized(events: Tensor, valid: Tensor, row: Tensor, levels: Tensor) -> Tensor:
@@ -273,33 +207,49 @@ def _expected(process: Absorbing | Uniform, x0: Tensor, sigma: Tensor) -> Tensor
     return process.transition(sigma.unique())[:, x0.unique()]
 
 
+NEW = "torch.randint(N, x0.shape, generator=generator)"
+CHANCE = "1 - torch.exp(-sigma)[:, None]"
+HITS = {  # wrong ways to choose the characters to hit, under either process
+    f"{CHANCE} => sigma[:, None]": "You use sigma as a probability. It is the mean number of hits; a character escapes "
+    "all hits with probability e^-sigma.",
+    f"{CHANCE} => sigma[:, None] * torch.exp(-sigma)[:, None]": "You use the probability of exactly one hit. A "
+    "character changes after one hit or more: 1 - e^-sigma.",
+    f"{CHANCE} => sigma[:, None] / (1 + sigma[:, None])": "You use sigma / (1 + sigma), which is right for small noise "
+    "only. The probability is 1 - e^-sigma.",
+    "torch.rand(x0.shape => torch.randn(x0.shape": "You use normal random numbers, torch.randn. Use torch.rand.",
+}  # fmt: skip
+
+
 @exercise(
     "each character is masked independently, with probability 1 - e^-sigma.",
     tolerance=binomial_tolerance(6000),
     measured=TABLES,
     repeats=2,
 )
-def perturb_absorbing(x0, sigma, mask, generator):
-    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
-    return torch.where(hit, mask, x0)
+class perturb_absorbing:
+    def reference(x0: Any, sigma, mask, generator):
+        hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
+        return torch.where(hit, mask, x0)
 
+    def cases(rng: Any):
+        yield torch.tensor([[0], [1]]), torch.tensor([0.0, 50.0]), 2, rng
+        yield torch.tensor([[0, 1]]), torch.tensor([0.0]), 2, rng
+        yield *_texts(2, [1.0] * 10), 2, torch.Generator().manual_seed(1)
+        yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(2)  # x0 has no character 3
 
-@perturb_absorbing.cases
-def _(rng):
-    yield torch.tensor([[0], [1]]), torch.tensor([0.0, 50.0], dtype=torch.float64), 2, rng
-    yield torch.tensor([[0, 1]]), torch.tensor([0.0], dtype=torch.float64), 2, rng
-    yield *_texts(2, [1.0] * 10), 2, torch.Generator().manual_seed(1)
-    yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(2)  # x0 has no character 3
+    def measure(result: Any, x0, sigma, mask, generator):
+        return _frequencies(Absorbing(mask), result, x0, sigma)
 
+    def exact(x0: Any, sigma, mask, generator):
+        return _expected(Absorbing(mask), x0, sigma)
 
-@perturb_absorbing.measure
-def _(result, x0, sigma, mask, generator):
-    return _frequencies(Absorbing(mask), result, x0, sigma)
+    mistakes = HITS | {
+        "hit, mask, x0 => hit, x0.max() + 1, x0": "Hit characters become the largest character of your texts plus 1.",
+        "hit, mask, x0 => hit, 0, x0": "Hit characters become 0, which is a character. The mask is the number `mask`.",
+    }  # fmt: skip
 
-
-@perturb_absorbing.exact
-def _(x0, sigma, mask, generator):
-    return _expected(Absorbing(mask), x0, sigma)
+    def picture(function: Any):
+        return _films(function, len(ALPHABET), len(ALPHABET))
 
 
 @exercise(
@@ -308,134 +258,67 @@ def _(x0, sigma, mask, generator):
     measured=TABLES,
     repeats=2,
 )
-def perturb_uniform(x0, sigma, N, generator):
-    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
-    new = torch.randint(N, x0.shape, generator=generator)
-    return torch.where(hit, new, x0)
+class perturb_uniform:
+    def reference(x0: Any, sigma, N, generator):
+        hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
+        new = torch.randint(N, x0.shape, generator=generator)
+        return torch.where(hit, new, x0)
 
+    def cases(rng: Any):
+        yield *_texts(2, [0.0]), 2, torch.Generator().manual_seed(1)
+        yield *_texts(3, [0.7] * 10), 3, torch.Generator().manual_seed(2)
+        yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(3)  # x0 has no character 3
+        x0, sigma = _texts(2, [0.0])
+        x0 = x0.T[::24]  # many texts of one character
+        yield x0, sigma.expand(len(x0)).clone(), 2, torch.Generator().manual_seed(4)
 
-@perturb_uniform.cases
-def _(rng):
-    yield *_texts(2, [0.0]), 2, torch.Generator().manual_seed(1)
-    yield *_texts(3, [0.7] * 10), 3, torch.Generator().manual_seed(2)
-    yield *_texts(3, [0.1, 4.0, 1.0] * 6), 4, torch.Generator().manual_seed(3)  # x0 has no character 3
-    x0, sigma = _texts(2, [0.0])
-    x0 = x0.T[::24]  # many texts of one character
-    yield x0, sigma.expand(len(x0)).clone(), 2, torch.Generator().manual_seed(4)
+    def measure(result: Any, x0, sigma, N, generator):
+        return _frequencies(Uniform(N), result, x0, sigma)
 
+    def exact(x0: Any, sigma, N, generator):
+        return _expected(Uniform(N), x0, sigma)
 
-@perturb_uniform.measure
-def _(result, x0, sigma, N, generator):
-    return _frequencies(Uniform(N), result, x0, sigma)
+    mistakes = HITS | {
+        f"{NEW} => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N": "Your hits always change the "
+        "character. A hit draws from all N characters, so it may draw the old one again.",
+        f"{NEW} => x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]": "You draw the new characters "
+        "from the texts themselves. Draw from all N characters: torch.randint(N, ...).",
+        "randint(N, => randint(1, N,": "You never draw character 0. torch.randint(N, ...) gives 0 to N - 1.",
+        f"{CHANCE} => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You count twice that a hit may draw the old "
+        "character. Hit with probability 1 - e^-sigma, then draw from all N.",
+    }  # fmt: skip
 
-
-@perturb_uniform.exact
-def _(x0, sigma, N, generator):
-    return _expected(Uniform(N), x0, sigma)
-
-
-HITS = {  # wrong ways to choose the characters to hit, under either process
-    "1 - torch.exp(-sigma)[:, None] => sigma[:, None]": "You use sigma as a probability. It is the mean number of "
-    "hits; a character escapes all hits with probability e^-sigma.",
-    "1 - torch.exp(-sigma) => torch.exp(-sigma)": "You swapped hit and not hit. A character is hit with probability 1 "
-    "- e^-sigma, and not hit with probability e^-sigma.",
-    "1 - torch.exp(-sigma)[:, None] => torch.exp(-sigma)[:, None] - 1": "Nothing changes, whatever sigma is. Is your "
-    "probability negative? It should be 1 - e^-sigma.",
-    "torch.rand(x0.shape, generator=generator) => torch.randn(x0.shape, generator=generator)": "You use normal random "
-    "numbers, torch.randn. torch.rand gives uniform ones, so that u < p has probability p.",
-    "1 - torch.exp(-sigma)[:, None] => sigma[:, None] * torch.exp(-sigma)[:, None]": "You use the probability of "
-    "exactly one hit. A character changes after one hit or more: 1 - e^-sigma.",
-    "1 - torch.exp(-sigma)[:, None] => sigma[:, None] / (1 + sigma[:, None])": "You use sigma / (1 + sigma), which is "
-    "right for small noise only. The probability is 1 - e^-sigma.",
-    "1 - torch.exp(-sigma) => 1 - torch.exp(-2 * sigma)": "You use twice sigma. The probability is 1 - e^-sigma.",
-}  # fmt: skip
-perturb_absorbing.mistakes(HITS)
-perturb_absorbing.mistakes({
-    "torch.where(hit, mask, x0) => torch.full_like(x0, mask)": "You mask every character. Mask each one with "
-    "probability 1 - e^-sigma.",
-    "hit, mask, x0 => hit, mask - 1, x0": "Hit characters become the last character, N - 1. The mask is a state of its "
-    "own: the number `mask`.",
-    "hit, mask, x0 => hit, x0.max() + 1, x0": "Hit characters become the largest character of your texts plus 1. The "
-    "mask is the number `mask`.",
-    "hit, mask, x0 => hit, 0, x0": "Hit characters become 0, which is a character. The mask is the number `mask`.",
-})  # fmt: skip
-perturb_uniform.mistakes(HITS)
-perturb_uniform.mistakes({
-    "torch.randint(N, x0.shape, generator=generator) => (x0 + torch.randint(1, N, x0.shape, generator=generator)) % N":
-    "Your hits always change the character. A hit draws from all N characters, so it may draw the old one again.",
-    "randint(N, => randint(N - 1,": "You never draw the last character, N - 1. torch.randint(N, ...) gives 0 to N - 1.",
-    "torch.randint(N, x0.shape, generator=generator) => "
-    "x0[0][torch.randint(x0.shape[1], x0.shape, generator=generator)]":
-    "You draw the new characters from the texts themselves. Draw from all N characters: torch.randint(N, ...).",
-    "randint(N, => randint(1, N,": "You never draw character 0. torch.randint(N, ...) gives 0 to N - 1.",
-    "1 - torch.exp(-sigma)[:, None] => (1 - torch.exp(-sigma)[:, None]) * (N - 1) / N": "You hit too few characters, "
-    "because you count twice that a hit may draw the old one. Hit with probability 1 - e^-sigma, then draw from all N.",
-    "torch.where(hit, new, x0) => new": "You redraw every character. Redraw each one with probability 1 - e^-sigma.",
-})  # fmt: skip
+    def picture(function: Any):
+        return _films(function, len(ALPHABET), None)
 
 
 def _films(function, number: int, mask: int | None) -> object:
     """A picture of a text at six amounts of noise, each with the same random numbers."""
-    from tinysedd.show import strip
-
     x0, levels = ALPHABET.encode("the cat sat on the mat.")[None], torch.tensor([0.0, 0.2, 0.5, 1.0, 2.0, 5.0])
     states = [function(x0, level[None], number, torch.Generator().manual_seed(1)) for level in levels]
     never = torch.zeros(x0.shape[1], dtype=torch.bool)
     film = Trajectory(torch.stack(states), -torch.expm1(-levels), never, 0, mask=mask, alphabet=ALPHABET)
-    return strip(film, moments=6)
-
-
-@perturb_absorbing.picture
-def _(function):
-    return _films(function, len(ALPHABET), len(ALPHABET))
-
-
-@perturb_uniform.picture
-def _(function):
-    return _films(function, len(ALPHABET), None)
-
-
-# The answer key -----------------------------------------------------------------------------------------------------
+    return show.strip(film, moments=6)
 
 
 @exercise("these would be the ratios if the text you started from were the only one.")
-def answer_key(T, x0, x):
-    return T[x0] / T[x0, x][:, None]
+class answer_key:
+    def reference(T: Any, x0, x):
+        return T[x0] / T[x0, x][:, None]
 
+    def cases(rng: Any):
+        for N, L, sigma in [(2, 1, 0.5), (3, 2, 1.0), (4, 3, 0.01), (5, 4, 3.0)]:
+            x0 = torch.randint(N, (L,), generator=rng)
+            for process in (Absorbing(N), Uniform(N)):
+                x = process.perturb(x0[None], torch.ones(1), rng)[0]
+                yield process.transition(sigma), x0, x
+            yield Uniform(N).transition(sigma), x0, (x0 + 1) % N  # every character changed
+            yield Absorbing(N).transition(sigma), x0, torch.full_like(x0, N)
+            yield Absorbing(N).transition(sigma), x0, x0
+        T = torch.rand(4, 4, generator=rng) + 0.1  # another process, not symmetric
+        yield T / T.sum(1, keepdim=True), torch.tensor([0, 3, 1]), torch.tensor([2, 3, 0])
 
-@answer_key.cases
-def _(rng):
-    for N, L, sigma in [(2, 1, 0.5), (3, 2, 1.0), (4, 3, 0.01), (5, 4, 3.0)]:
-        x0 = torch.randint(N, (L,), generator=rng)
-        for process in (Absorbing(N), Uniform(N)):
-            x = process.perturb(x0[None], torch.ones(1), rng)[0]
-            yield process.transition(sigma), x0, x
-        yield Uniform(N).transition(sigma), x0, (x0 + 1) % N  # every character changed
-        yield Absorbing(N).transition(sigma), x0, torch.full_like(x0, N)
-        yield Absorbing(N).transition(sigma), x0, x0
-    T = torch.rand(4, 4, dtype=torch.float64, generator=rng) + 0.1  # another process, not symmetric
-    yield T / T.sum(1, keepdim=True), torch.tensor([0, 3, 1]), torch.tensor([2, 3, 0])
-
-
-answer_key.mistakes({
-    ("T[x0] => T[x]", "T[x0, x] => T[x, x]"): "You use the rows of the noised characters, T[x]. q(. | x0) is the row "
-    "of the clean character: T[x0].",
-    "T[x0, x] => T[x0, x0]": "You divide by q(x0 | x0), the probability of no change. Divide by q(x | x0), the "
-    "probability of the noised character.",
-    "T[x0, x] => T[x, x]": "You divide by q(x | x). Divide by q(x | x0), the probability of the noised character.",
-    "/ T[x0, x][:, None] =>": "These are the probabilities q(y | x0). To get a ratio, divide them by q(x | x0).",
-    ("T[x0] => T.mT[x0]", "T[x0, x] => T.mT[x0, x]"): "You use columns, T[:, x0]. Row = from, column = to, so what "
-    "became of x0 is a row: T[x0].",
-    "T[x0, x] => T[x, x0]": "You divide by q(x0 | x). Row = from, column = to: q(x | x0) is T[x0, x].",
-    "T[x0] / => T[x] /": "You divide rows of the noised characters, T[x]. q(. | x0) is the row of the clean character.",
-    "T[x0] / T[x0, x][:, None] => T[x0] - T[x0, x][:, None]": "You subtract q(x | x0). A ratio is a quotient: divide.",
-})  # fmt: skip
-
-
-@answer_key.picture
-def _(function):
-    from tinysedd.show import heatmap
-
-    cat, cut = ALPHABET.encode("cat"), ALPHABET.encode("cut")
-    key = function(Uniform(len(ALPHABET)).transition(0.1), cat, cut)
-    return heatmap(key.log(), cut, ALPHABET, title="It was cat and is cut: your key knows the way back")
+    def picture(function: Any):
+        cat, cut = ALPHABET.encode("cat"), ALPHABET.encode("cut")
+        key = function(Uniform(len(ALPHABET)).transition(0.1), cat, cut)
+        return show.heatmap(key.log(), cut, ALPHABET, title="It was cat and is cut: your key knows the way back")

@@ -1,20 +1,29 @@
 """Exercises of notebooks 06 and 07: the reverse process, and prompts."""
 
+# An exercise is a class without instances, so its functions have no self.
+# pyright: reportSelfClsParameterName=false
+
 import dataclasses
 import itertools
 import math
+import string
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from tinysedd import show
 from tinysedd.checks import scores
-from tinysedd.checks.engine import binomial_tolerance, describe, exercise, tensor
+from tinysedd.checks.engine import binomial_tolerance, describe, exercise, refuse, tensor
+from tinysedd.checks.noise import PASS
+from tinysedd.checks.pictures import animals, bars
+from tinysedd.corpus import Alphabet
 from tinysedd.noise import Geometric, LogLinear
 from tinysedd.process import Absorbing, Process, Uniform, sample_categorical
-from tinysedd.sampling import Trajectory
+from tinysedd.sampling import Trajectory, on_a_grid
 from tinysedd.sampling import first_hitting as sample_film
-from tinysedd.worlds import Fables, Words
+from tinysedd.worlds import Oracle, Words
 
 
 def _ratios(p: Tensor, process: Process, sigma: float, x: Tensor) -> Tensor:
@@ -24,253 +33,201 @@ def _ratios(p: Tensor, process: Process, sigma: float, x: Tensor) -> Tensor:
     return scores.concrete_score._reference(p, x)
 
 
-class _Exact:
-    """A world given as a table p (N,)*L: texts (T, L) are all its texts, letters (T, L N) the same in one-hot form."""
+class _World:
+    """A world given as a table p (N,)*L of all its texts (T, L), for an `Oracle`."""
 
     def __init__(self, p: Tensor):
-        self.N, self.L, self.p = p.shape[0], p.ndim, p.flatten()
-        self.texts = torch.cartesian_prod(*[torch.arange(self.N)] * self.L).view(-1, self.L)
-        self.letters = torch.nn.functional.one_hot(self.texts, self.N).double().flatten(1)
+        self.p, self.length, self.alphabet = p, p.ndim, Alphabet(string.ascii_letters[: len(p)])
+        self.texts = torch.cartesian_prod(*[torch.arange(p.shape[0])] * p.ndim).view(-1, p.ndim)
+
+    def marginals(self, likelihood: Tensor) -> Tensor:
+        fits = self.p.flatten() * math.prod(likelihood[:, i, self.texts[:, i]] for i in range(self.length))
+        return (fits @ torch.nn.functional.one_hot(self.texts).double().flatten(1)).view_as(likelihood)
 
 
-class _Denoiser(_Exact):
+class _Denoiser:
     """p(x0_i = y | the visible characters) (L, N) for a text x (L,) with masks; where a character shows, p_visible."""
 
     __name__ = "denoiser"
 
     def __init__(self, p: Tensor, p_visible: float = 1.0):
-        super().__init__(p)
-        self.p_visible = p_visible
+        self.p, self.p_visible, self._oracle = p.flatten(), p_visible, Oracle(_World(p), Absorbing(len(p)))
         self._known: dict[tuple[int, ...], Tensor] = {}  # an exercise asks for the same few texts again and again
 
     def __call__(self, x) -> Tensor:
-        x = torch.as_tensor(x)
-        if x.shape != (self.L,):
-            raise ValueError(f"denoiser(x) takes one text of shape ({self.L},); it was given shape {tuple(x.shape)}")
+        x, world = torch.as_tensor(x), self._oracle.world
+        refuse(x.shape != (world.length,), f"denoiser(x) takes one text of shape ({world.length},), not {(*x.shape,)}")
         key = tuple(x.tolist())
         if key not in self._known:
-            fits = self.p * ((x == self.N) | (x == self.texts)).all(-1)
-            joint, total = (fits @ self.letters).view(self.L, self.N), fits.sum()
-            p = joint / total if total > 0 else torch.full_like(joint, 1 / self.N)
-            self._known[key] = p.where((x == self.N)[:, None], self.p_visible * p)
+            p = self._oracle.log_posterior(x[None], torch.ones(1))[0].exp()
+            self._known[key] = p.where((x == len(world.alphabet))[:, None], self.p_visible * p)
         return self._known[key].clone()
 
 
-class _Score(_Exact):
+class _Score:
     """The exact score function (x (B, L), sigma (B,)) -> log_score (B, L, S) under a process."""
 
     __name__ = "score"
 
     def __init__(self, p: Tensor, process: Process):
-        super().__init__(p)
-        self.process = process
+        self.p, self.process, self.world = p, process, _World(p)
         self.noise, self.levels = torch.zeros(0), set()  # what a sampler starts with; the noise levels it asks about
-        self.states = torch.cartesian_prod(*[torch.arange(process.num_states)] * self.L).view(-1, self.L)
+        self.states = torch.cartesian_prod(*[torch.arange(process.num_states)] * p.ndim).view(-1, p.ndim)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        if x.ndim != 2 or sigma.shape != x.shape[:1]:
-            shapes = f"{tuple(x.shape)} and {tuple(sigma.shape)}"
-            raise ValueError(f"score(x, sigma) takes x (B, L) and sigma (B,); it was given shapes {shapes}")
+        unfit = x.ndim != 2 or sigma.shape != x.shape[:1]
+        refuse(unfit, f"score(x, sigma) takes x (B, L) and sigma (B,), not {(*x.shape,)} and {(*sigma.shape,)}")
         if torch.equal(x, self.noise):
             self.levels.clear()
         self.levels.add(float(sigma[0]))
         # Thousands of texts, but few different ones: compute the score of each state at each sigma once.
         levels, level = sigma.unique(return_inverse=True)
         states, levels = self.states.repeat(len(levels), 1), levels.repeat_interleave(len(self.states))
-        seen = self.process.log_likelihood(states, levels).exp()  # (K, L, N)
-        fits = self.p * math.prod(seen[:, i, self.texts[:, i]] for i in range(self.L))  # (K, T)
-        posterior = (fits @ self.letters).view(-1, self.L, self.N) / fits.sum(-1)[:, None, None]
-        log_score = self.process.log_score(posterior.log(), states, levels)  # (K, L, S)
-        number = (x * self.process.num_states ** torch.arange(self.L - 1, -1, -1)).sum(-1)  # of the state of each text
-        return log_score[level * len(self.states) + number]
-
-
-PASS = "Pass `generator=generator` to every random call, and do not seed one of your own."
-
-
-def _refuse(unfit: object, why: str) -> None:
-    """ValueError, with the reason, if a result cannot be measured."""
-    if unfit:
-        raise ValueError(why)
+        number = (x * self.process.num_states ** torch.arange(x.shape[1] - 1, -1, -1)).sum(-1)  # of each text's state
+        return Oracle(self.world, self.process)(states, levels)[level * len(self.states) + number]
 
 
 # 06 ----------------------------------------------------------------------------------------------------------------
 
 
 @exercise("a reverse rate is a forward rate times a ratio. Your rates run the noise backward.")
-def reverse_rates(s, x, Q, speed):
-    rate = speed * Q[:, x].T * s
-    rate[range(len(x)), x] = 0
-    return rate
+class reverse_rates:
+    def reference(s: Any, x, Q, speed):
+        rate = speed * Q[:, x].T * s
+        rate[range(len(x)), x] = 0
+        return rate
+
+    def cases(rng: Any):
+        for N, L in scores.SIZES:
+            for process in (Absorbing(N), Uniform(N)):
+                x = torch.randint(process.num_states, (L,), generator=rng)
+                x[0] = process.num_states - 1  # at least one mask
+                speed = 0.3 + 5 * torch.rand((), generator=rng).item()
+                yield _ratios(scores._table(rng, N, L), process, 0.8, x), x, process.rate_matrix(), speed
+        s = 3 * torch.rand(4, 7, generator=rng)
+        yield s, torch.randint(7, (4,), generator=rng), Absorbing(6).rate_matrix(), 999.0
+
+    mistakes = {
+        "result / result.sum(-1, keepdim=True)": "Your rows add up to 1. Rates are no probabilities: do not normalize.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        world, process, t = Words(), Uniform(26), torch.tensor([0.5])
+        x, sigma = world.alphabet.encode("cqt"), process.schedule.total(t)
+        s = world.score(process)(x[None], sigma)[0].exp()
+        best = tensor(function(s, x, process.rate_matrix().to(s), process.schedule.rate(t).item())).flatten().topk(10)
+        ys = [world.alphabet.decode(x.scatter(0, k // 26, k % 26)) for k in best.indices[:, None]]
+        return bars(ys, best.values, "The ten most likely jumps back from cqt at t = 0.5", ylabel="your rate")
 
 
-@reverse_rates.cases
-def _(rng):
-    for N, L in scores.SIZES:
-        for process in (Absorbing(N), Uniform(N)):
-            x = torch.randint(process.num_states, (L,), generator=rng)
-            x[0] = process.num_states - 1  # at least one mask
-            speed = 0.3 + 5 * torch.rand((), generator=rng).item()
-            yield _ratios(scores._table(rng, N, L), process, 0.8, x), x, process.rate_matrix(), speed
-    s = 3 * torch.rand(4, 7, dtype=torch.float64, generator=rng)
-    yield s, torch.randint(7, (4,), generator=rng), Absorbing(6).rate_matrix(), 999.0
-
-
-reverse_rates.mistakes({
-    "Q[:, x].T => Q[x]": "You use the rate of x → y. A reverse jump x → y undoes a forward jump y → x: row y, column x "
-    "of Q.",
-    "rate[range(len(x)), x] = 0 =>": "You have a negative rate at the current character. Staying is no jump: put 0.",
-    "* s =>": "These are the forward rates only. Multiply each one by its ratio, s[i, y].",
-    "* s => * s.exp()": "You take exp() of s. These are already ratios, not log-scores.",
-    "* s => * s.log()": "You take the logarithm of s. Multiply the forward rate by the ratio itself.",
-    "* s => / s": "You divide by the ratio. Multiply by it: the rate is higher where y is more probable.",
-    "Q[:, x].T * =>": "You leave out Q, as if all jumps y → x had the same rate. With masks most of these rates are 0.",
-    "result / result.sum(-1, keepdim=True)": "Each of your rows adds up to 1. Rates are not probabilities: do not "
-    "normalize them.",
-})  # fmt: skip
-
-
-@reverse_rates.picture
-def _(function):
-    import matplotlib.pyplot as plt
-
-    from tinysedd.show import describe as described
-
-    world, process, t = Words(), Uniform(26), torch.tensor([0.5])
-    x, sigma = world.alphabet.encode("cqt"), process.schedule.total(t)
-    s = world.score(process)(x[None], sigma)[0].exp()
-    rates = tensor(function(s, x, process.rate_matrix().to(s), process.schedule.rate(t).item()))
-    best = rates.flatten().topk(10)
-    ys = [world.alphabet.decode(x.scatter(0, k // 26, k % 26)) for k in best.indices[:, None]]
-    fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
-    ax.barh(ys[::-1], best.values.flip(0).tolist(), color="#009E73")
-    ax.set(title="The ten most likely jumps back from cqt at t = 0.5", xlabel="your rate")
-    return described(fig, f"A bar for each of the ten highest rates. The most likely jump leads to {ys[0]}.")
-
-
-def _film(step: Callable) -> object:
-    """Six words, sampled in 30 steps with the exact score. step(s, x, now, later): probabilities (L, S) for a text."""
-    from tinysedd.show import animation
-
+def _film(step: Callable, amount: Callable) -> object:
+    """Six words, sampled in 30 steps with the exact score. step(s, x, amount): probabilities (L, S) for a text."""
     world, process, rng = Words(), Uniform(26), torch.Generator().manual_seed(1)
-    score, x = world.score(process), process.prior((6, 3), rng)
-    states, times = [x], torch.linspace(1, 0, 31, dtype=torch.float64)
-    for now, later in itertools.pairwise(times):
-        sigma = process.schedule.total(now).expand(len(x))
-        log_score = score(x, sigma)
-        p = process.denoise(log_score, x, sigma)
-        if later > 0:
-            p = torch.stack([tensor(step(s.exp(), text, now, later)) for s, text in zip(log_score, x)])
-        x = sample_categorical(p, rng)
-        states.append(x)
-    given = torch.zeros(3, dtype=torch.bool)
-    return animation(Trajectory(torch.stack(states), times, given, 30, alphabet=world.alphabet))
+
+    def steps(log_score: Tensor, x: Tensor, amounts: Tensor) -> Tensor:
+        return torch.stack([tensor(step(s.exp(), text, a.item())) for s, text, a in zip(log_score, x, amounts)])
+
+    x, free = process.prior((6, 3), rng), torch.ones(3, dtype=torch.bool)
+    film = on_a_grid(steps, amount, world.score(process), process, x, free, 30, rng)
+    return show.animation(dataclasses.replace(film, alphabet=world.alphabet))
+
+
+END = "(p / total.clamp(min=1)).scatter(-1, x[:, None], stay)"
 
 
 @exercise("each row is a pmf, even when the step is too long.")
-def euler_step(rate, x, dt):
-    p = dt * rate
-    total = p.sum(-1, keepdim=True)
-    stay = (1 - total).clamp(min=0)
-    return (p / total.clamp(min=1)).scatter(-1, x[:, None], stay)
+class euler_step:
+    def reference(rate: Any, x, dt):
+        p = dt * rate
+        total = p.sum(-1, keepdim=True)
+        stay = (1 - total).clamp(min=0)
+        return (p / total.clamp(min=1)).scatter(-1, x[:, None], stay)
+
+    def cases(rng: Any):
+        for N, L in scores.SIZES:
+            for longest in (0.1, 0.9, 4.0):  # dt times the largest sum of rates in a row
+                x = torch.randint(N, (L,), generator=rng)
+                rate = torch.rand(L, N, generator=rng) + 0.1
+                rate = rate.scatter(-1, x[:, None], 0.0)
+                dt = 0.01 + torch.rand((), generator=rng).item()
+                yield rate / rate.sum(-1).max() * longest / dt, x, dt
+        yield torch.tensor([[0.0, 0, 0], [2, 0, 6], [1, 0, 0]]), torch.tensor([1, 1, 2]), 0.25
+
+    mistakes = {
+        ("/ total.clamp(min=1) =>", ".clamp(min=0) =>"): "When the step is too long, your probability of staying is "
+        "negative. Set it to 0 there, and scale the jumps to sum to 1.",
+        f"{END} => p / total": "You scale the jumps in short steps, too. There, staying gets the rest.",
+        f"{END} => (-torch.expm1(-total) * p / total.clamp(min=1e-9)).scatter(-1, x[:, None], (-total).exp())": "This "
+        "is exp(-dt · rate), exact for constant rates. Euler's step is linear: dt · rate for a jump.",
+        "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but their sum must not exceed 1.",
+        "(dt * rate).softmax(-1)": "You apply softmax, which takes exp(). dt · rate is a probability already.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        Q, rate = Uniform(26).rate_matrix(), Uniform(26).schedule.rate  # the speed is in the amount
+        rates = lambda s, x: reverse_rates._reference(s, x, Q, 1.0)  # noqa: E731
+        return _film(lambda s, x, amount: function(rates(s, x), x, amount), lambda t, s: rate(t) * (t - s))
 
 
-@euler_step.cases
-def _(rng):
-    for N, L in scores.SIZES:
-        for longest in (0.1, 0.9, 4.0):  # dt times the largest sum of rates in a row
-            x = torch.randint(N, (L,), generator=rng)
-            rate = torch.rand(L, N, dtype=torch.float64, generator=rng) + 0.1
-            rate = rate.scatter(-1, x[:, None], 0.0)
-            dt = 0.01 + torch.rand((), generator=rng).item()
-            yield rate / rate.sum(-1).max() * longest / dt, x, dt
-    yield torch.tensor([[0.0, 0, 0], [2, 0, 6], [1, 0, 0]], dtype=torch.float64), torch.tensor([1, 1, 2]), 0.25
-
-
-EXPONENTIAL = "-torch.expm1(-total) * p / total.clamp(min=1e-300)).scatter(-1, x[:, None], (-total).exp())"
-euler_step.mistakes({
-    ("/ total.clamp(min=1) =>", ".clamp(min=0) =>"): "When the step is too long, your probability of staying is "
-    "negative. Set it to 0 there, and scale the jumps to sum to 1.",
-    "/ total.clamp(min=1) =>": "When the step is too long, your row adds up to more than 1. Staying has probability 0 "
-    "there, which is right; now scale the jumps to sum to 1.",
-    ("/ total.clamp(min=1) =>", ".scatter(-1, x[:, None], stay) =>"): "The probability of staying is missing.",
-    "(p / total.clamp(min=1)).scatter(-1, x[:, None], stay) => p / total": "Your text almost never stays as it is: you "
-    "scale the jumps in short steps, too. There, staying gets the rest: 1 minus the sum of the jumps.",
-    f"p / total.clamp(min=1)).scatter(-1, x[:, None], stay) => {EXPONENTIAL}": "This is exp(-dt · rate), exact for "
-    "constant rates. Euler's step is linear: dt · rate for a jump, and the rest for staying.",
-    "dt * =>": "You leave out the length of the step, dt. The probability of a jump is dt · rate.",
-    ("/ total.clamp(min=1) =>", "p.sum(-1, keepdim=True) => p.sum().expand(len(x), 1)"): "You sum over the whole "
-    "table. Each position jumps independently: sum each row.",
-    "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but not their sum, which must not exceed 1.",
-    "(dt * rate).softmax(-1)": "You apply softmax, which takes exp(). dt · rate is a probability already.",
-})  # fmt: skip
-
-
-@euler_step.picture
-def _(function):
-    process = Uniform(26)
-    Q, speed = process.rate_matrix(), process.schedule.rate
-    return _film(
-        lambda s, x, now, later: function(reverse_rates._reference(s, x, Q, speed(now)), x, float(now - later))
-    )
+LESS, MORE = "torch.linalg.matrix_exp(-d * Q)", "torch.linalg.matrix_exp(d * Q)"
+EXP = "Use the matrix exponential, torch.linalg.matrix_exp."
 
 
 @exercise("Bayes' rule works for a step of any length, and is exact for each position on its own.")
-def tweedie_step(s, x, d, Q):
-    less = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
-    again = torch.linalg.matrix_exp(d * Q)[:, x].T
-    p = less * again
-    return p / p.sum(-1, keepdim=True)
+class tweedie_step:
+    def reference(s: Any, x, d, Q):
+        less = (s @ torch.linalg.matrix_exp(-d * Q)).clamp(min=0)
+        again = torch.linalg.matrix_exp(d * Q)[:, x].T
+        p = less * again
+        return p / p.sum(-1, keepdim=True)
+
+    def cases(rng: Any):
+        for N, L in scores.SIZES:
+            for process in (Absorbing(N), Uniform(N)):
+                for sigma, d in [(0.7, 0.6), (1.6, 0.4), (0.9, 1e-3)]:
+                    x = torch.randint(process.num_states, (L,), generator=rng)
+                    x[0] = process.num_states - 1
+                    yield _ratios(scores._table(rng, N, L), process, sigma, x), x, d, process.rate_matrix()
+        for process in (Absorbing(5), Uniform(6)):  # inexact ratios: some become negative with d less noise
+            x = torch.tensor([5, 0, 5, 2])
+            s = torch.rand(4, 6, generator=rng) ** 3 * 2
+            yield s.scatter(-1, x[:, None], 1.0), x, 1.5, process.rate_matrix()
+
+    mistakes = {
+        (".clamp(min=0) =>", "p / p.sum(-1, keepdim=True) => p.softmax(-1)"): "softmax takes exp() first. These are "
+        "already probabilities up to a factor: divide each row by its sum.",
+        (f"{LESS} => torch.exp(-d * Q)", f"{MORE} => torch.exp(d * Q)"): f"You take exp() of each entry of Q. {EXP}",
+        (f"{LESS} => (torch.eye(len(Q)) - d * Q)", f"{MORE} => (torch.eye(len(Q)) + d * Q)"): "You use I + dQ, which "
+        f"is right for a tiny d only. {EXP}",
+        ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        Q, total = Uniform(26).rate_matrix(), Uniform(26).schedule.total
+        return _film(lambda s, x, d: function(s, x, d, Q.to(s)), lambda t, s: total(t) - total(s))
 
 
-@tweedie_step.cases
-def _(rng):
-    for N, L in scores.SIZES:
-        for process in (Absorbing(N), Uniform(N)):
-            for sigma, d in [(0.7, 0.6), (1.6, 0.4), (0.9, 1e-3)]:
-                x = torch.randint(process.num_states, (L,), generator=rng)
-                x[0] = process.num_states - 1
-                yield _ratios(scores._table(rng, N, L), process, sigma, x), x, d, process.rate_matrix()
-    for process in (Absorbing(5), Uniform(6)):  # inexact ratios: some become negative with d less noise
-        x = torch.tensor([5, 0, 5, 2])
-        s = torch.rand(4, 6, dtype=torch.float64, generator=rng) ** 3 * 2
-        yield s.scatter(-1, x[:, None], 1.0), x, 1.5, process.rate_matrix()
+def _drawn(results: Any, shape: tuple[int, ...], S: int) -> Tensor:
+    """The texts of several calls (C, B, L); ValueError if they do not all have this shape, and states 0 to S - 1."""
+    calls = [tensor(texts) for texts in results]
+    for x in calls:
+        unfit = x.shape != shape or x.is_floating_point()
+        refuse(unfit, f"Texts were expected, integers of shape {(*shape,)}; you returned {describe(results[0])}.")
+        refuse(((x < 0) | (x >= S)).any(), f"States are the numbers 0 to {S - 1}.")
+    return torch.stack(calls)
 
 
-SOFTMAX = "softmax takes exp() first. These are already probabilities up to a factor: divide each row by its sum."
-tweedie_step.mistakes({
-    "p / p.sum(-1, keepdim=True) => p.softmax(-1)": SOFTMAX,
-    (".clamp(min=0) =>", "p / p.sum(-1, keepdim=True) => p.softmax(-1)"): SOFTMAX,
-    "/ p.sum(-1, keepdim=True) => / p.sum()": "You divide by the sum of the whole table. Divide each row by its own.",
-    "* again =>": "The forward step is missing. Multiply by exp(dQ), from y to the current character of x.",
-    "(s @ torch.linalg.matrix_exp(-d * Q)) => s": "The ratios still have all their noise. Remove d of it first: "
-    "multiply them from the right by exp(-dQ).",
-    ("(-d * Q) => (d * Q)", "[:, x] => .inverse()[:, x]"): "You swapped the two signs: exp(-dQ) removes noise, exp(dQ) "
-    "is the forward step.",
-    "(-d * Q) => (d * Q)": "You never change the sign. exp(-dQ), with a minus, removes the noise.",
-    "[:, x].T => [x]": "The forward step goes from y to x: row y and column x of exp(dQ). You used row x.",
-    "(-d * Q) => (-d * Q.T)": "Your exp(-dQ) is transposed. The sum is over its rows z: s @ exp(-dQ).",
-    ("torch.linalg.matrix_exp(-d => torch.exp(-d", "torch.linalg.matrix_exp(d => torch.exp(d"): "You take exp() of "
-    "each entry of Q. Use the matrix exponential, torch.linalg.matrix_exp.",
-    ".clamp(min=0) =>": "Right for exact ratios. But those of a network fit no distribution exactly, so with d less "
-    "noise some become negative: clamp those to 0 before you divide.",
-    ("torch.linalg.matrix_exp(-d * Q) => (torch.eye(len(Q)) - d * Q)",
-     "torch.linalg.matrix_exp(d * Q) => (torch.eye(len(Q)) + d * Q)"): "You use I + dQ, which is right for a tiny d. "
-    "Use the matrix exponential, torch.linalg.matrix_exp.",
-    "(s @ => (s.exp() @": "You take exp() of s. These are already ratios, not log-scores.",
-    "(s @ => (s.log() @": "You take the logarithm of s. The sum over z is a sum of ratios.",
-    ".clamp(min=0) => .abs()": "You take absolute values where a number is negative. Clamp it to 0 instead.",
-})  # fmt: skip
-
-
-@tweedie_step.picture
-def _(function):
-    process = Uniform(26)
-    Q, total = process.rate_matrix(), process.schedule.total
-    return _film(lambda s, x, now, later: function(s, x, float(total(now) - total(later)), Q.to(s)))
+def _shares(x: Tensor, S: int) -> Tensor:
+    """The fraction of each text among texts (..., L), as a table (S,)*L."""
+    L = x.shape[-1]
+    numbers = (x @ S ** torch.arange(L - 1, -1, -1)).flatten()
+    return (torch.bincount(numbers, minlength=S**L) / numbers.numel()).view((S,) * L)
 
 
 TEXTS = 5000  # texts that a sampler writes in each of two calls; a tolerance for 8000 texts is 6 standard errors
+
+
+LAST = "sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)"
 
 
 @exercise(
@@ -281,89 +238,70 @@ TEXTS = 5000  # texts that a sampler writes in each of two calls; a tolerance fo
     measured=f"the fraction of each text among {2 * TEXTS:,}: rows for the first character, columns for the second, in "
     "the order of the states; the mask, if there is one, comes last.",
 )
-def mended_sampler(score, process, x, steps, generator):
-    times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
-    for now, later in zip(times[:-1], times[1:]):
-        sigma = process.schedule.total(now).expand(len(x))
-        less = sigma - process.schedule.total(later)
-        x = sample_categorical(process.tweedie(score(x, sigma), x, less), generator)
-    sigma = process.schedule.total(times[-1]).expand(len(x))
-    return sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)
+class mended_sampler:
+    def reference(score: Any, process, x, steps, generator):
+        times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
+        for now, later in zip(times[:-1], times[1:]):
+            sigma = process.schedule.total(now).expand(len(x))
+            less = sigma - process.schedule.total(later)
+            x = sample_categorical(process.tweedie(score(x, sigma), x, less), generator)
+        sigma = process.schedule.total(times[-1]).expand(len(x))
+        return sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)
 
+    def cases(rng: Any):
+        one = torch.tensor([0.2, 0.8])
+        apart = torch.tensor([[0.0, 0.0, 0.0], [0.27, 0.03, 0.0], [0.63, 0.07, 0.0]])
+        agree = torch.tensor([[0.42, 0.18], [0.18, 0.22]])  # Tweedie is off by 0.7 standard errors
+        noisy = Geometric(0.7, 20.0)  # half of the characters are still noise at t = 0
+        for process, p, steps in [
+            (Absorbing(2), one, 1),
+            (Absorbing(3), apart, 4),
+            (Uniform(3), apart, 4),
+            (Absorbing(2, noisy), one, 3),
+            (Uniform(2, noisy), one, 5),
+            (Uniform(2, LogLinear(0.3)), agree, 24),
+        ]:
+            score = _Score(p, process)
+            x0 = score.world.texts[torch.multinomial(score.p.flatten(), TEXTS, replacement=True, generator=rng)]
+            score.noise = process.perturb(x0, process.schedule.total(torch.ones(TEXTS)), rng)
+            yield score, process, score.noise, steps, torch.Generator().manual_seed(steps)
 
-@mended_sampler.cases
-def _(rng):
-    one = torch.tensor([0.2, 0.8], dtype=torch.float64)
-    apart = torch.tensor([[0.0, 0.0, 0.0], [0.27, 0.03, 0.0], [0.63, 0.07, 0.0]], dtype=torch.float64)
-    agree = torch.tensor([[0.42, 0.18], [0.18, 0.22]], dtype=torch.float64)  # Tweedie is off by 0.7 standard errors
-    noisy = Geometric(0.7, 20.0)  # half of the characters are still noise at t = 0
-    for process, p, steps in [
-        (Absorbing(2), one, 1),
-        (Absorbing(3), apart, 4),
-        (Uniform(3), apart, 4),
-        (Absorbing(2, noisy), one, 3),
-        (Uniform(2, noisy), one, 5),
-        (Uniform(2, LogLinear(0.3)), agree, 24),
-    ]:
-        score = _Score(p, process)
-        x0 = score.texts[torch.multinomial(score.p, TEXTS, replacement=True, generator=rng)]
-        score.noise = process.perturb(x0, process.schedule.total(torch.ones(TEXTS)), rng)
-        yield score, process, score.noise, steps, torch.Generator().manual_seed(steps)
+    def measure(result: Any, score, process, x, steps, generator):
+        """The fraction of each text, as a table (S,)*L; ValueError if two calls agree too often."""
+        calls, asked = _drawn(result, x.shape, process.num_states), len(score.levels)
+        levels = f"With steps = {steps}, ask the score at {steps} or {steps + 1} levels of noise, not at {asked}."
+        refuse(not torch.equal(calls[0], x) and not steps <= asked <= steps + 2, levels)
+        p = _shares(calls, process.num_states)
+        by_chance, agree = p.square().sum(), (calls[0] == calls[1]).all(-1).double().mean()
+        again = process.mask is not None and agree - by_chance > 7 * (by_chance / TEXTS).sqrt()
+        refuse(again, f"Two calls with the same generator drew the same characters. {PASS}")
+        return p
 
+    def exact(score: Any, process, x, steps, generator):
+        return torch.nn.functional.pad(score.p, (0, process.num_states - len(score.p)) * score.p.ndim)
 
-@mended_sampler.measure
-def _(result, score, process, x, steps, generator):
-    """The fraction of each text, as a table (S,)*L; ValueError if two calls agree too often."""
-    calls, S, L = [tensor(texts) for texts in result], process.num_states, score.L
-    for texts in calls:
-        shape = f"All texts were expected, in integers of shape {tuple(x.shape)}, but you returned {describe(texts)}."
-        _refuse(texts.shape != x.shape or texts.is_floating_point(), shape)
-        _refuse(((texts < 0) | (texts >= S)).any(), f"States are the numbers 0 to {S - 1}.")
-    asked, numbers = len(score.levels), torch.stack(calls) @ S ** torch.arange(L - 1, -1, -1)
-    levels = f"With steps = {steps}, ask the score at {steps} or {steps + 1} levels of noise. You asked it at {asked}."
-    _refuse(not torch.equal(calls[0], x) and not steps <= asked <= steps + 2, levels)
-    p = torch.bincount(numbers.flatten(), minlength=S**L) / numbers.numel()
-    by_chance = p.square().sum()
-    again = (numbers[0] == numbers[1]).double().mean() - by_chance > 7 * (by_chance / TEXTS).sqrt()
-    _refuse(process.mask is not None and again, f"Two calls with the same generator drew the same characters. {PASS}")
-    return p.view((S,) * L)
+    mistakes = {
+        f"{LAST} => x": "Your sampler still stops early: the noise at the last time in `times` stays in the texts.",
+        ("0.02 => 0", f"{LAST} => x"): "Right for the log-linear schedule, which has no noise at t = 0. The geometric "
+        "schedule still has some there: the last step must remove all of it.",
+        f"{LAST} => process.denoise(score(x, sigma), x, sigma).argmax(-1)": "Your last step takes the most probable "
+        "character, so rare ones come out too rarely. Draw from the probabilities instead.",
+        "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Use the last time.",
+        (f"{LAST} => x", "process.tweedie(score(x, sigma), x, less) => process.denoise(score(x, sigma), x, sigma)"):
+        "You remove all the noise in every step. Use denoise in the last step only.",
+        f"{LAST} => x if process.mask is None else x.where(x != process.mask, 0)": "You replace the masks that are "
+        "left by a fixed character. Draw from what process.denoise gives for them.",
+        "x": "You return the noise unchanged. Replace x with what each step draws.",
+    }  # fmt: skip
 
-
-@mended_sampler.exact
-def _(score, process, x, steps, generator):
-    more = process.num_states - score.N
-    return torch.nn.functional.pad(score.p.view((score.N,) * score.L), (0, more) * score.L)
-
-
-LAST = "sample_categorical(process.denoise(score(x, sigma), x, sigma), generator)"
-mended_sampler.mistakes({
-    f"{LAST} => x": "Your sampler still stops early: the noise at the last time in `times` stays in the texts. Remove "
-    "it with one more step.",
-    ("0.02 => 0", f"{LAST} => x"): "Right for the log-linear schedule, which has no noise at t = 0. The geometric "
-    "schedule still has some there: the last step must remove all of it.",
-    f"{LAST} => process.denoise(score(x, sigma), x, sigma).argmax(-1)": "Your last step takes the most probable "
-    "character, so rare ones come out too rarely. Draw from the probabilities instead.",
-    "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Give denoise and the score "
-    "the noise at the last time you reached.",
-    (f"{LAST} => x", "process.tweedie(score(x, sigma), x, less) => process.denoise(score(x, sigma), x, sigma)"):
-    "You remove all the noise in every step, so the text is clean after the first. Use denoise in the last step only.",
-    f"{LAST} => x if process.mask is None else x.where(x != process.mask, 0)": "You replace the masks that are left by "
-    "a fixed character. Draw from what process.denoise gives for them.",
-    "x": "You return the noise unchanged. Replace x with what each step draws.",
-})  # fmt: skip
-
-
-@mended_sampler.picture
-def _(function):
-    from tinysedd.show import curve
-
-    world, process, points = Words(), Uniform(26), []
-    for steps in (1, 2, 4, 8, 16):
-        rng = torch.Generator().manual_seed(steps)
-        x = function(world.score(process), process, process.prior((300, 3), rng), steps, rng)
-        points.append((steps, (world.log_prob(x) > -torch.inf).double().mean().item()))
-    title = "With more steps, more words"
-    return curve({"your sampler": points}, exact=1.0, x="steps", y="share of words", title=title)
+    def picture(function: Any):
+        world, process, points = Words(), Uniform(26), []
+        for steps in (1, 2, 4, 8, 16):
+            rng = torch.Generator().manual_seed(steps)
+            x = function(world.score(process), process, process.prior((300, 3), rng), steps, rng)
+            points.append((steps, (world.log_prob(x) > -torch.inf).double().mean().item()))
+        title = "With more steps, more words"
+        return show.curve({"your sampler": points}, exact=1.0, x="steps", y="share of words", title=title)
 
 
 COUNT = 20_000  # runs in one call of hitting_times
@@ -372,73 +310,63 @@ COUNT = 20_000  # runs in one call of hitting_times
 @exercise(
     "you know when each mask falls, without a grid of times.",
     tolerance=binomial_tolerance(COUNT),
+    slips=False,
     measured="the fraction of runs in which the first mask falls at t <= 0.35, and at t <= 0.8; below, the last mask.",
 )
-def hitting_times(count, n, generator):
-    left = torch.arange(n, 0, -1)
-    u = torch.rand(count, n, dtype=torch.float64, generator=generator)
-    return (u ** (1 / left)).cumprod(1)
+class hitting_times:
+    def reference(count: Any, n, generator):
+        left = torch.arange(n, 0, -1)
+        u = torch.rand(count, n, dtype=torch.float64, generator=generator)
+        return (u ** (1 / left)).cumprod(1)
 
+    def cases(rng: Any):
+        for n in (2, 3, 8, 1):  # with n = 1 several mistakes coincide
+            yield COUNT, n, torch.Generator().manual_seed(n)
 
-@hitting_times.cases
-def _(rng):
-    for n in (2, 3, 8, 1):  # with n = 1 several mistakes coincide
-        yield COUNT, n, torch.Generator().manual_seed(n)
+    def measure(result: Any, count, n, generator):
+        """The fraction of runs in which the first mask, and the last, falls at t <= each of MOMENTS."""
+        times = tensor(result).double()
+        shape = f"The shape should be {(count, n)}, a row for each run; yours is {tuple(times.shape)}."
+        refuse(times.shape != (count, n), shape)
+        refuse(((times < 0) | (times > 1)).any(), "All times should be between 0 and 1.")
+        refuse(len(times.unique(dim=0)) < 0.9 * count and n > 1, SAME_RUNS)
+        refuse((times[:, 0] == 1).all(), "Your first time is 1. Begin with the time when the first mask falls.")
+        step = times.diff(dim=1)
+        refuse(n > 1 and (step >= 0).all(), "Your times increase. Time runs backward here, from t = 1 down.")
+        refuse((step > 0).any(), RISES)
+        return (times[:, [0, -1][: min(n, 2)], None] <= MOMENTS).double().mean(0)
+
+    def exact(count: Any, n, generator):
+        first = MOMENTS**n  # all n times are below t
+        last = 1 - (1 - MOMENTS) ** n  # at least one time is below t
+        return torch.stack([first, last][: min(n, 2)])
+
+    mistakes = {
+        "u ** (1 / left) => u": "You multiply by u. The more masks are left, the sooner the next one falls: u^(1/n).",
+        "1 / left => 1 / n": "You always take the root with the initial n. Use the number of masks left.",
+        "(1 / left) => left": "This is u^n. Take the n-th root, u^(1/n): with many masks t decreases only a little.",
+        "rand(count, n, => rand(count, 1,": "You use one u for all masks of a run. Draw a new u for each of them.",
+        "torch.arange(n, 0, -1) => torch.arange(1, n + 1)": "You count the masks upward. At first n masks are left.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        runs = tensor(function(4, 30, torch.Generator().manual_seed(0)))
+        left = [*range(30, -1, -1), 0]
+        lines = {f"run {k + 1}": list(zip([1, *run.tolist(), 0], left)) for k, run in enumerate(runs)}
+        return show.curve(lines, x="time t", y="masks left", title="Each run ends at t = 0 without masks")
 
 
 MOMENTS = torch.tensor([0.35, 0.8], dtype=torch.float64)
 SAME_RUNS = "Several of your runs are the same. Draw a number u for each run and mask, (count, n), and do not round."
 RISES = "A time is above the one before, but time runs backward. Multiply each factor u^(1/n) by the time before it."
-
-
-@hitting_times.measure
-def _(result, count, n, generator):
-    """The fraction of runs in which the first mask, and the last, falls at t <= each of MOMENTS."""
-    times = tensor(result).double()
-    shape = f"The shape should be {(count, n)}, a row for each run; yours is {tuple(times.shape)}."
-    _refuse(times.shape != (count, n), shape)
-    _refuse(((times < 0) | (times > 1)).any(), "All times should be between 0 and 1.")
-    _refuse(len(times.unique(dim=0)) < 0.9 * count and n > 1, SAME_RUNS)
-    _refuse((times[:, 0] == 1).all(), "Your first time is 1, the start. Begin with the time when the first mask falls.")
-    step = times.diff(dim=1)
-    _refuse(n > 1 and (step >= 0).all(), "Your times increase. Time runs backward here, from t = 1 down.")
-    _refuse((step > 0).any(), RISES)
-    return (times[:, [0, -1][: min(n, 2)], None] <= MOMENTS).double().mean(0)
-
-
-@hitting_times.exact
-def _(count, n, generator):
-    first = MOMENTS**n  # all n times are below t
-    last = 1 - (1 - MOMENTS) ** n  # at least one time is below t
-    return torch.stack([first, last][: min(n, 2)])
-
-
-hitting_times.mistakes({
-    "u ** (1 / left) => u": "You multiply by u, regardless of the number of masks. The more masks are left, the sooner "
-    "the next one falls: use u^(1/n).",
-    "1 / left => 1 / n": "You always take the root with the initial n. Use the number of masks left: n, n - 1, ..., 1.",
-    "(1 / left) => left": "This is u^n. Take the n-th root, u^(1/n): with many masks t decreases only a little.",
-    "rand(count, n, => rand(count, 1,": "You use one u for all masks of a run. Draw a new u for each of them.",
-    "left = torch.arange(n, 0, -1) => left = torch.arange(1, n + 1)": "You count the masks upward, 1, 2, ..., n. At "
-    "first n masks are left, and before the last step only 1.",
-})  # fmt: skip
-
-
-@hitting_times.picture
-def _(function):
-    from tinysedd.show import curve
-
-    runs = tensor(function(4, 30, torch.Generator().manual_seed(0)))
-    left = [*range(30, -1, -1), 0]
-    lines = {f"run {k + 1}": list(zip([1, *run.tolist(), 0], left)) for k, run in enumerate(runs)}
-    return curve(lines, x="time t", y="masks left", title="Each run ends at t = 0 without masks")
-
-
 WRITTEN = 500  # texts, one per call
 LEFT_TO_RIGHT = (
     "You always take the first mask, so you write from left to right, like a GPT. The texts come out right, and it is "
     "worth asking why. But here any mask may be next: choose it at random."
 )
+
+
+ASK = "sample_categorical(denoiser(x)[i], generator)"
 
 
 @exercise(
@@ -448,368 +376,266 @@ LEFT_TO_RIGHT = (
     seconds=60,
     measured=f"the fraction of each final text in {WRITTEN} calls: 0, 1, or 000, 001, 010 and so on.",
 )
-def first_hitting(denoiser, L, mask, generator):
-    x = torch.full((L,), mask)
-    states = [x]
-    for _ in range(L):
-        places = (x == mask).nonzero().flatten()
-        i = places[torch.randint(len(places), (), generator=generator)]
-        x = x.clone()
-        x[i] = sample_categorical(denoiser(x)[i], generator)
-        states.append(x)
-    return torch.stack(states)
+class first_hitting:
+    def reference(denoiser: Any, L, mask, generator):
+        x = torch.full((L,), mask)
+        states = [x]
+        for _ in range(L):
+            places = (x == mask).nonzero().flatten()
+            i = places[torch.randint(len(places), (), generator=generator)]
+            x = x.clone()
+            x[i] = sample_categorical(denoiser(x)[i], generator)
+            states.append(x)
+        return torch.stack(states)
 
+    def cases(rng: Any):
+        three = [[[0.0, 0.1], [0.05, 0.0]], [[0.45, 0.0], [0.35, 0.05]]]
+        for p in (torch.tensor(three), torch.tensor([0.06, 0.94])):  # with 1 or 2 characters several mistakes coincide
+            yield _Denoiser(p.double()), p.ndim, p.shape[0], torch.Generator().manual_seed(p.ndim)
 
-@first_hitting.cases
-def _(rng):
-    three = [[[0.0, 0.1], [0.05, 0.0]], [[0.45, 0.0], [0.35, 0.05]]]
-    for p in (torch.tensor(three), torch.tensor([0.06, 0.94])):  # with 1 or 2 characters several mistakes coincide
-        yield _Denoiser(p.double()), p.ndim, p.shape[0], torch.Generator().manual_seed(p.ndim)
+    def measure(result: Any, denoiser, L, mask, generator):
+        """The fraction of each final text; ValueError if a state on the way is not as it should be."""
+        states = tensor(result)
+        shape = f"The shape should be (L + 1, L) = {(L + 1, L)}: the initial noise, and L steps."
+        refuse(states.shape == (WRITTEN, L), f"You return only the final text. {shape}")
+        refuse(states.shape != (WRITTEN, L + 1, L), f"{shape} Yours is {tuple(states.shape[1:])}.")
+        changed = states[:, 1:] != states[:, :-1]  # (WRITTEN, L, L)
+        refuse(not changed.any(), "All your states are the same tensor. Store a copy after each step: x.clone().")
+        refuse(L > 1 and (states == states[0]).all(), f"All calls gave the same text, in the same order. {PASS}")
+        refuse((states[:, 0] != mask).any(), "The first state should be pure noise: a mask at every position.")
+        refuse((changed.sum(-1) != 1).any(), "Exactly one character should change from each state to the next.")
+        visible = (states[:, :-1] != mask) & changed
+        refuse(visible.any(), "You changed a character that was already visible. Choose among the masks only.")
+        found = f"Each position should have a character at the end, 0 to {mask - 1}, in integers."
+        refuse(states.is_floating_point() or not 0 <= states[:, -1].min() <= states[:, -1].max() < mask, found)
+        refuse(L > 1 and (changed == torch.eye(L, dtype=torch.bool)).all(), LEFT_TO_RIGHT)
+        orders, count = changed.long().argmax(-1).unique(dim=0, return_counts=True)
+        share = torch.tensor(1 / math.factorial(L))
+        allowed = binomial_tolerance(WRITTEN)(share)
+        even = len(orders) * share > 0.99 and ((count / WRITTEN - share).abs() <= allowed).all()
+        refuse(not even, "Not every mask is equally likely to be next: choose the position at random.")
+        return _shares(states[:, -1], mask).flatten()
 
+    def exact(denoiser: Any, L, mask, generator):
+        return denoiser.p
 
-@first_hitting.measure
-def _(result, denoiser, L, mask, generator):
-    """The fraction of each final text; ValueError if a state on the way is not as it should be."""
-    states, shape = tensor(result), f"The shape should be (L + 1, L) = {(L + 1, L)}: the initial noise, and L steps."
-    _refuse(states.shape == (WRITTEN, L), f"You return only the final text. {shape}")
-    _refuse(states.shape != (WRITTEN, L + 1, L), f"{shape} Yours is {tuple(states.shape[1:])}.")
-    changed = states[:, 1:] != states[:, :-1]  # (WRITTEN, L, L)
-    _refuse(not changed.any(), "All your states are the same tensor. Store a copy after each step: x.clone().")
-    _refuse(L > 1 and (states == states[0]).all(), f"All calls gave the same text, in the same order. {PASS}")
-    _refuse((states[:, 0] != mask).any(), "The first state should be pure noise: a mask at every position.")
-    _refuse((changed.sum(-1) != 1).any(), "Exactly one character should change from each state to the next.")
-    visible = (states[:, :-1] != mask) & changed
-    _refuse(visible.any(), "You changed a character that was already visible. Choose among the masks only.")
-    found = f"Each position should have a character at the end, 0 to {mask - 1}, in integers."
-    _refuse(states.is_floating_point() or not 0 <= states[:, -1].min() <= states[:, -1].max() < mask, found)
-    _refuse(L > 1 and (changed == torch.eye(L, dtype=torch.bool)).all(), LEFT_TO_RIGHT)
-    orders, count = changed.long().argmax(-1).unique(dim=0, return_counts=True)
-    share = torch.tensor(1 / math.factorial(L))
-    even = len(orders) * share > 0.99 and ((count / WRITTEN - share).abs() <= binomial_tolerance(WRITTEN)(share)).all()
-    _refuse(not even, "Not every mask is equally likely to be next: choose the position at random.")
-    return torch.bincount(states[:, -1] @ mask ** torch.arange(L - 1, -1, -1), minlength=mask**L) / WRITTEN
+    mistakes = {
+        "denoiser(x)[i] => denoiser(states[0])[i]": "You call the denoiser once, on pure noise, so no character "
+        "depends on the others. Call it again after each step.",
+        f"{ASK} => denoiser(x)[i].argmax()": "You take the most probable character. Draw it from its probabilities.",
+        "(x)[i] => (x)[0]": "You always draw from the first row. Position i has row i of denoiser(x).",
+        "(x)[i] => (x)[i - 1]": "You draw from row i - 1. Position i has row i of denoiser(x).",
+        f"{ASK} => torch.randint(mask, (), generator=generator)": "You draw the character uniformly from all N. Draw "
+        "it from its probabilities, row i of denoiser(x).",
+    }  # fmt: skip
 
-
-@first_hitting.exact
-def _(denoiser, L, mask, generator):
-    return denoiser.p
-
-
-ASK = "sample_categorical(denoiser(x)[i], generator)"
-first_hitting.mistakes({
-    "denoiser(x)[i] => denoiser(states[0])[i]": "You call the denoiser once, on pure noise, so no character depends on "
-    "the others. Call it again after each step.",
-    f"{ASK} => denoiser(x)[i].argmax()": "You take the most probable character. Draw it from its probabilities.",
-    "(x)[i] => (x)[0]": "You always draw from the first row. Position i has row i of denoiser(x).",
-    "(x)[i] => (x)[i - 1]": "You draw from row i - 1. Position i has row i of denoiser(x).",
-    f"{ASK} => torch.randint(mask, (), generator=generator)": "You draw the character uniformly from all N. Draw it "
-    "from its probabilities, row i of denoiser(x).",
-})  # fmt: skip
-
-
-@first_hitting.picture
-def _(function):
-    import matplotlib.pyplot as plt
-
-    from tinysedd import show
-
-    p = torch.tensor([[0.3, 0.0, 0.1], [0.0, 0.25, 0.0], [0.2, 0.0, 0.15]], dtype=torch.float64)
-    denoiser, rng = _Denoiser(p), torch.Generator().manual_seed(0)
-    ends = torch.stack([tensor(function(denoiser, 2, 3, rng))[-1] for _ in range(400)])
-    counted = torch.bincount(ends @ torch.tensor([3, 1]), minlength=9)
-    names = [a + b for a in "abc" for b in "abc"]
-    fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
-    ax.bar(names, counted.tolist(), color="#009E73", label="400 texts from your sampler")
-    ax.plot(names, (400 * p).flatten().tolist(), "D", mfc="w", mec=show.TRUTH, mew=2, label="expected: 400 · p(text)")
-    ax.set(ylabel="texts", ylim=(0, 180), title="A world of two-letter texts over a, b, c")
-    ax.legend(frameon=False)
-    return show.describe(fig, "Counts of nine two-letter texts from your sampler, and a diamond at each expected one.")
+    def picture(function: Any):
+        p = torch.tensor([[0.3, 0.0, 0.1], [0.0, 0.25, 0.0], [0.2, 0.0, 0.15]], dtype=torch.float64)
+        denoiser, rng = _Denoiser(p), torch.Generator().manual_seed(0)
+        ends = torch.stack([tensor(function(denoiser, 2, 3, rng))[-1] for _ in range(400)])
+        count, names = torch.bincount(ends @ torch.tensor([3, 1]), minlength=9), [a + b for a in "abc" for b in "abc"]
+        return bars(names, count, "400 texts from your sampler, and 400 · p(text)", 400 * p.flatten(), ylabel="texts")
 
 
 # 07 ----------------------------------------------------------------------------------------------------------------
-
-
-@exercise("any sampler can now start from your prompt.")
-def read_prompt(prompt, length, characters):
-    if len(prompt) > length:
-        raise ValueError(f"the prompt has {len(prompt)} characters; there is room for {length}")
-    prompt = prompt.ljust(length, "_")
-    x = [len(characters) if c == "_" else characters.index(c) for c in prompt]
-    return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
-
-
-@read_prompt.cases
-def _(rng):
-    yield "b", 1, "ab"
-    yield "_", 1, "ab"
-    yield "c_a", 3, "abc"
-    yield "ab", 4, "abc"
-    yield " a_B ", 6, "ba BA"  # not sorted; spaces at both ends
-    yield "", 2, "ab"
-    yield "ba_", 2, "ab"  # too long
-    yield "ad_", 4, "abc"  # not in the alphabet
-    yield "d", 1, "abc"
-    yield "the ____ wolf", 20, " .abcdefghijklmnopqrstuvwxyz"
 
 
 def _booleans(result, *arguments):
     """ValueError if the second tensor, `free`, is not boolean."""
     x, free = result if isinstance(result, list | tuple) and len(result) == 2 else (result, None)
     integers = isinstance(free, Tensor) and len(free) > 0 and free.dtype != torch.bool and tensor(x).dtype != torch.bool
-    _refuse(integers, "`free` should hold booleans, True and False, because later cells compute ~free.")
+    refuse(integers, "`free` should hold booleans, True and False, because later cells compute ~free.")
     return result
 
 
-read_prompt.measure(_booleans)
-SWAPPED = "You swapped the two tensors: return the states first, then `free`."
-MARKS = "Your second tensor marks what is given. It should be True where a position is free."
-read_prompt.mistakes({
-    "[c == => [c !=": MARKS,
-    "result[::-1]": SWAPPED,
-    'prompt = prompt.ljust(length, "_") =>': "A prompt shorter than the text stays short. Fill it up with masks at the "
-    "end, and mark those positions as free.",
-    "ljust => rjust": "You pad on the left. A short prompt is the beginning of the text: pad it on the right.",
-    'length, "_" => length': "You fill up a short prompt with spaces. What it lacks is free: fill it up with gaps.",
-    "len(characters) if => 0 if": "You put 0 at free positions, a character. The mask comes after the last one: N.",
-    "len(characters) if => -1 if": "You put -1 at free positions. The mask comes after the last character: N.",
-    "len(characters) if => len(characters) - 1 if": "You put N - 1 at free positions, which is the last character. The "
-    "mask comes after it: N.",
-    "characters.index => characters.find": "A character outside the alphabet becomes -1, as find() says. Raise a "
-    "ValueError, as index() does.",
-    "if len(prompt) > length => prompt = prompt[:length]\n    if False": "You silently cut off a prompt that is too "
-    "long. Raise a ValueError.",
-    "len(prompt) > length => False": "You accept a prompt that is too long. Raise a ValueError.",
-    "prompt.ljust => prompt.strip().ljust": "You remove spaces at the ends of the prompt. They are characters too.",
-    "characters.index => ''.join(sorted(characters)).index": "You sort the alphabet. Use the places in `characters`.",
-})  # fmt: skip
+MASK = "You put another state at free positions. The mask comes after the last character: N, len(characters)."
 
 
-def animals() -> tuple[Fables, Process, Callable]:
-    """A small world for pictures, texts such as "ant or bee? bee!"; absorbing noise; the exact score."""
-    lines = ["{A:animal} or {B:animal}? {A}!", "{A:animal} or {B:animal}? {B}!"]
-    world = Fables(lines, {"animal": "ant bee cow dog elk fox hen owl"}, length=16)
-    process = Absorbing(len(world.alphabet))
-    return world, process, world.score(process)
+@exercise("any sampler can now start from your prompt.")
+class read_prompt:
+    def reference(prompt: Any, length, characters):
+        if len(prompt) > length:
+            raise ValueError(f"the prompt has {len(prompt)} characters; there is room for {length}")
+        prompt = prompt.ljust(length, "_")
+        x = [len(characters) if c == "_" else characters.index(c) for c in prompt]
+        return torch.tensor(x), torch.tensor([c == "_" for c in prompt])
 
+    def cases(rng: Any):
+        yield "b", 1, "ab"
+        yield "_", 1, "ab"
+        yield "c_a", 3, "abc"
+        yield "ab", 4, "abc"
+        yield " a_B ", 6, "ba BA"  # not sorted; spaces at both ends
+        yield "", 2, "ab"
+        yield "ba_", 2, "ab"  # too long
+        yield "ad_", 4, "abc"  # not in the alphabet
+        yield "d", 1, "abc"
+        yield "the ____ wolf", 20, " .abcdefghijklmnopqrstuvwxyz"
 
-@read_prompt.picture
-def _(function):
-    from tinysedd import show
+    measure = _booleans
 
-    world, process, score = animals()
-    x, free = function("___ or ___? owl!", 16, world.alphabet.characters)
-    film = sample_film(score, process, x.repeat(5, 1), free, 9, torch.Generator().manual_seed(0))
-    return show.animation(dataclasses.replace(film, alphabet=world.alphabet))
+    mistakes = {
+        "len(characters) if => 0 if": MASK,
+        "len(characters) if => -1 if": MASK,
+        "len(characters) if => len(characters) - 1 if": MASK,
+        "prompt.ljust => prompt.strip().ljust": "You remove spaces at the ends of the prompt. They are characters too.",
+        "characters.index => ''.join(sorted(characters)).index": "You sort the alphabet. Use its own order.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        world, process, score = animals()
+        x, free = function("___ or ___? owl!", 16, world.alphabet.characters)
+        film = sample_film(score, process, x.repeat(5, 1), free, 9, torch.Generator().manual_seed(0))
+        return show.animation(dataclasses.replace(film, alphabet=world.alphabet))
 
 
 @exercise("the prompt stays, whatever a step does to it.")
-def project(x, prompt, free):
-    return torch.where(free, x, prompt)
+class project:
+    def reference(x: Any, prompt, free):
+        return torch.where(free, x, prompt)
 
+    def cases(rng: Any):
+        for B, L in [(1, 1), (1, 3), (2, 3), (3, 3), (4, 6)]:
+            x, prompt = torch.randint(4, (B, L), generator=rng), torch.randint(4, (L,), generator=rng)
+            free = torch.rand(L, generator=rng) < 0.5
+            free[0], free[-1] = False, L > 1
+            yield x, torch.where(free, 4, prompt), free
+        yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([3, 3]), torch.tensor([True, True])
+        yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([0, 2]), torch.tensor([False, False])
 
-@project.cases
-def _(rng):
-    for B, L in [(1, 1), (1, 3), (2, 3), (3, 3), (4, 6)]:
-        x, prompt = torch.randint(4, (B, L), generator=rng), torch.randint(4, (L,), generator=rng)
-        free = torch.rand(L, generator=rng) < 0.5
-        free[0], free[-1] = False, L > 1
-        yield x, torch.where(free, 4, prompt), free
-    yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([3, 3]), torch.tensor([True, True])
-    yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([0, 2]), torch.tensor([False, False])
+    mistakes = {
+        "free, x, prompt => free, prompt, x": "You swapped the two. Keep x where a position is free.",
+        "prompt.expand_as(x)": "You return the prompt alone, in each row. Keep the texts of x at free positions.",
+        "torch.cat([result[:1], x[1:]])": "You put the prompt into the first text only. Put it into every row of x.",
+        "x + prompt * ~free": "You add the prompt to x. Replace x with the prompt where a position is not free.",
+    }  # fmt: skip
 
-
-project.mistakes({
-    "free, x, prompt => free, prompt, x": "You swapped the two. Where a position is free, keep x; everywhere else, put "
-    "the prompt.",
-    "x": "You return x unchanged: the prompt is not in it.",
-    "prompt.expand_as(x)": "You return the prompt alone, in each row. Keep the texts of x at free positions.",
-    "torch.cat([result[:1], x[1:]])": "You put the prompt into the first text only. Put it into every row of x.",
-    "result[0]": "You return the first text only. Return all texts: the shape stays (B, L).",
-    "result * ~free": "You put 0 at free positions. Keep the characters that x already has there.",
-    "x + prompt * ~free": "You add the prompt to x. Replace x with the prompt where a position is not free.",
-})  # fmt: skip
-
-
-@project.picture
-def _(function):
-    from tinysedd import show
-
-    world, process, _ = animals()
-    process = Uniform(process.num_tokens)
-    score, rng = world.score(process), torch.Generator().manual_seed(1)
-    prompt, free = read_prompt._reference("___ or ___? owl!", 16, world.alphabet.characters)
-    states, times = [process.prior((5, 16), rng)], torch.linspace(1, 0, 25, dtype=torch.float64)
-    for now, later in itertools.pairwise(times):
-        x, sigma = function(states[-1], prompt, free), process.schedule.total(now).expand(5)
-        p = process.tweedie if later > 0 else process.denoise
-        noise = sigma - process.schedule.total(later) if later > 0 else sigma
-        states.append(sample_categorical(p(score(x, sigma), x, noise), rng))
-    states.append(function(states.pop(), prompt, free))
-    return show.animation(Trajectory(torch.stack(states), times, ~free, 24, alphabet=world.alphabet))
+    def picture(function: Any):
+        world, process, _ = animals()
+        process = Uniform(process.num_tokens)
+        score, rng = world.score(process), torch.Generator().manual_seed(1)
+        prompt, free = read_prompt._reference("___ or ___? owl!", 16, world.alphabet.characters)
+        states, times = [process.prior((5, 16), rng)], torch.linspace(1, 0, 25, dtype=torch.float64)
+        for now, later in itertools.pairwise(times):
+            x, sigma = function(states[-1], prompt, free), process.schedule.total(now).expand(5)
+            p = process.tweedie if later > 0 else process.denoise
+            noise = sigma - process.schedule.total(later) if later > 0 else sigma
+            states.append(sample_categorical(p(score(x, sigma), x, noise), rng))
+        states.append(function(states.pop(), prompt, free))
+        return show.animation(Trajectory(torch.stack(states), times, ~free, 24, alphabet=world.alphabet))
 
 
 @exercise("the score at a mask is a conditional up to a factor. You need one division, and no sum over texts.")
-def exact_conditional(log_score, i):
-    return log_score[i, :-1].softmax(-1)
+class exact_conditional:
+    def reference(log_score: Any, i):
+        return log_score[i, :-1].softmax(-1)
 
+    def cases(rng: Any):
+        for N, L, sigma in [(2, 1, 1.0), (3, 2, 0.1), (2, 3, 3.0), (5, 4, 0.01), (4, 2, 12.0)]:
+            process = Absorbing(N)
+            log_posterior = torch.randn(1, L, N, generator=rng).mul(2).log_softmax(-1)
+            i = int(torch.randint(L, (), generator=rng))
+            x = torch.randint(process.num_states, (1, L), generator=rng)
+            x[0, i] = N
+            yield process.log_score(log_posterior, x, torch.tensor([sigma]))[0], i
+        inf = torch.inf
+        for rows in [[-inf, 0, -inf, -inf], [-3, -inf, 2, 0], [0, 0, 1, 0]], [[0.5, 0.1, -0.3, 0], [60, 62, -inf, 0]]:
+            yield torch.tensor(rows), 1
 
-@exact_conditional.cases
-def _(rng):
-    for N, L, sigma in [(2, 1, 1.0), (3, 2, 0.1), (2, 3, 3.0), (5, 4, 0.01), (4, 2, 12.0)]:
-        process = Absorbing(N)
-        log_posterior = torch.randn(1, L, N, dtype=torch.float64, generator=rng).mul(2).log_softmax(-1)
-        i = int(torch.randint(L, (), generator=rng))
-        x = torch.randint(process.num_states, (1, L), generator=rng)
-        x[0, i] = N
-        yield process.log_score(log_posterior, x, torch.tensor([sigma]))[0], i
-    inf = torch.inf
-    for rows in [[-inf, 0, -inf, -inf], [-3, -inf, 2, 0], [0, 0, 1, 0]], [[0.5, 0.1, -0.3, 0], [60, 62, -inf, 0]]:
-        yield torch.tensor(rows, dtype=torch.float64), 1
+    mistakes = {
+        ".softmax(-1) => / log_score[i, :-1].sum()": "You divide log-scores by their sum. Take exp() first.",
+        "i, :-1 => i, 1:": "You leave out the first character. The mask is the last state: leave out that one.",
+    }  # fmt: skip
 
-
-exact_conditional.mistakes({
-    "i, :-1 => i": "Your pmf has N + 1 entries. The last state is the mask: leave it out before you normalize.",
-    "log_score[i, :-1].softmax(-1) => log_score[i].softmax(-1)[:-1]": "Your numbers do not add up to 1, because the "
-    "sum still includes the mask, with ratio 1. Sum over the N characters only.",
-    "softmax(-1) => exp()": "These are the ratios, the conditional times a factor that depends on sigma. Divide them "
-    "by their sum.",
-    "i, :-1 => i, 1:": "You leave out the first character. The mask is the last state: leave out that one.",
-    "log_score[i, :-1].softmax(-1) => (log_score[i, :-1] - log_score[:, :-1].logsumexp((0, 1))).exp()": "You divide by "
-    "a sum over the whole table. Only row i describes position i.",
-    "log_score[i, => log_score[:,": "You return the pmfs of all positions. The exercise asks for position i only.",
-    "log_score[i, :-1].softmax(-1) => log_score[i, :-1] / log_score[i, :-1].sum()": "You divide log-scores by their "
-    "sum. Take exp() first: you need the sum of the ratios, not of their logarithms.",
-    ".softmax => .exp().softmax": "You take exp() twice: softmax does it already.",
-    "log_score[i, => log_score[i - 1,": "You took the row before. Position i is row i: log_score[i].",
-})  # fmt: skip
-
-
-def _bars(names: list[str], heights: list[float], title: str) -> object:
-    """A described bar chart of probabilities."""
-    import matplotlib.pyplot as plt
-
-    from tinysedd import show
-
-    fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
-    ax.bar(names, heights, color="#009E73")
-    ax.set(title=title, ylabel="probability")
-    told = ", ".join(f"{name} {height:.3g}" for name, height in zip(names, heights) if height > 0)
-    return show.describe(fig, f"{title}: {told}; 0 for all others.")
-
-
-@exact_conditional.picture
-def _(function):
-    world, _, score = animals()
-    x, _ = read_prompt._reference("_o_ or ___? ___!", 16, world.alphabet.characters)
-    p = function(score(x[None], torch.ones(1))[0], 0)
-    names = world.alphabet.characters.replace(" ", "␣")
-    return _bars(list(names), p.tolist(), "Your probabilities of the first gap in _o_ or …")
-
-
-@exercise("you fill one gap after another, and the product is exact in any order.")
-def fill_probability(denoiser, x, goal, mask):
-    x, p = x.clone(), 1.0
-    for i in range(len(x)):
-        if x[i] == mask and goal[i] != mask:
-            p *= float(denoiser(x)[i, goal[i]])
-            x[i] = goal[i]
-    return p
-
-
-@fill_probability.cases
-def _(rng):
-    for character in (2, 0):
-        yield _Denoiser(torch.tensor([0.3, 0.7]).double(), 0.9), torch.tensor([character]), torch.tensor([0]), 2
-    for N, L in [(2, 2), (3, 2), (2, 3), (3, 4)]:
-        denoiser = _Denoiser(scores._table(rng, N, L) ** 3, 0.9)
-        goal, noise = torch.randint(N, (L,), generator=rng), torch.full((L,), N)
-        first, last = torch.arange(L) == 0, torch.arange(L) == L - 1
-        yield denoiser, noise, goal, N
-        yield denoiser, torch.where(torch.arange(L) < 2, noise, goal), goal, N
-        yield denoiser, noise, torch.where(first, noise, goal), N  # the goal has a gap too
-        yield denoiser, torch.where(last, noise, goal), torch.where(first, noise, goal), N  # even where x has none
-    agree = _Denoiser(torch.tensor([[0.5, 0.0], [0.0, 0.5]]).double(), 0.9)
-    yield agree, torch.tensor([2, 2]), torch.tensor([1, 1]), 2
-    yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
+    def picture(function: Any):
+        world, _, score = animals()
+        x, _ = read_prompt._reference("_o_ or ___? ___!", 16, world.alphabet.characters)
+        p = function(score(x[None], torch.ones(1))[0], 0)
+        names = world.alphabet.characters.replace(" ", "␣")
+        return bars(names, p, "Your probabilities of the first gap in _o_ or …")
 
 
 FILL = "x[i] = goal[i]"
-fill_probability.mistakes({
-    f"{FILL} =>": "You compute every factor from the same x, so no character depends on the others. Write each one "
-    "into x before you compute the next factor.",
-    f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
-    ("1.0 => 0.0", "p *= => p +="): "You add. Multiply: all of it happens with the product of these probabilities.",
-    "p *= => p +=": "You add, starting at 1. Multiply: all of it happens with the product of these probabilities.",
-    f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
-    "p *= => p =": "You return the last factor only. Keep the product of all factors.",
-    f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You write the most probable character into a gap. Write the goal's: "
-    "its probability is asked for.",
-    "denoiser(x) => denoiser(x.where(x != mask, goal))": "You show the denoiser the goal, and so the answer. Show it "
-    "x, with the gaps that are left.",
-    "x[i] == mask and =>": "You multiply by factors for characters that x shows already. Only masks are filled.",
-    "1.0 => 0.0": "You start the product at 0, and 0 times anything is 0. Start at 1, the value of an empty product.",
-})  # fmt: skip
 
 
-@fill_probability.picture
-def _(function):
-    world, process, score = animals()
-    x, _ = read_prompt._reference("___ or owl? ___!", 16, world.alphabet.characters)
-    names = world.lists["animal"]
-    goals = [world.alphabet.encode(f"{name} or owl? owl!") for name in names]
+@exercise("you fill one gap after another, and the product is exact in any order.")
+class fill_probability:
+    def reference(denoiser: Any, x, goal, mask):
+        x, p = x.clone(), 1.0
+        for i in range(len(x)):
+            if x[i] == mask and goal[i] != mask:
+                p *= float(denoiser(x)[i, goal[i]])
+                x[i] = goal[i]
+        return p
 
-    def denoiser(x):
-        return score.log_posterior(tensor(x)[None], torch.ones(1))[0].exp()
+    def cases(rng: Any):
+        for character in (2, 0):
+            yield _Denoiser(torch.tensor([0.3, 0.7]).double(), 0.9), torch.tensor([character]), torch.tensor([0]), 2
+        for N, L in [(2, 2), (3, 2), (2, 3), (3, 4)]:
+            denoiser = _Denoiser(scores._table(rng, N, L) ** 3, 0.9)
+            goal, noise = torch.randint(N, (L,), generator=rng), torch.full((L,), N)
+            first, last = torch.arange(L) == 0, torch.arange(L) == L - 1
+            yield denoiser, noise, goal, N
+            yield denoiser, torch.where(torch.arange(L) < 2, noise, goal), goal, N
+            yield denoiser, noise, torch.where(first, noise, goal), N  # the goal has a gap too
+            yield denoiser, torch.where(last, noise, goal), torch.where(first, noise, goal), N  # even where x has none
+        agree = _Denoiser(torch.tensor([[0.5, 0.0], [0.0, 0.5]]).double(), 0.9)
+        yield agree, torch.tensor([2, 2]), torch.tensor([1, 1]), 2
+        yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
 
-    heights = [float(function(denoiser, x, goal, process.mask)) for goal in goals]
-    return _bars(list(names), heights, "Your probability of: … or owl? owl!")
+    mistakes = {
+        f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
+        f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
+        f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
+    }  # fmt: skip
+
+    def picture(function: Any):
+        world, process, score = animals()
+        x, _ = read_prompt._reference("___ or owl? ___!", 16, world.alphabet.characters)
+        names = world.lists["animal"]
+        goals = [world.alphabet.encode(f"{name} or owl? owl!") for name in names]
+
+        def denoiser(x):
+            return score.log_posterior(tensor(x)[None], torch.ones(1))[0].exp()
+
+        heights = [float(function(denoiser, x, goal, process.mask)) for goal in goals]
+        return bars(names, heights, "Your probability of: … or owl? owl!")
 
 
-@exercise("the end of one window is the beginning of the next.")
-def slide(text, keep, length, mask):
-    kept = min(keep, len(text))
-    x = torch.full((length,), mask)
-    x[:kept] = text[len(text) - kept :]
-    return x, torch.arange(length) >= kept
-
-
-@slide.cases
-def _(rng):
-    sizes = [(1, 1, 1), (2, 1, 2), (4, 1, 4), (4, 3, 4), (6, 2, 4), (9, 3, 5), (2, 0, 3), (4, 0, 3), (1, 3, 5)]
-    for T, keep, length in sizes:
-        yield torch.randint(5, (T,), generator=rng), keep, length, 5
-    yield torch.tensor([2, 0]), 3, 5, 4
-    yield torch.zeros(0, dtype=torch.int64), 2, 3, 4  # no text yet
-    yield torch.tensor([1, 0, 2]), 3, 3, 3  # no room for new characters
-
-
-slide.measure(_booleans)
-END = "text[len(text) - kept :]"
+TAIL = "text[len(text) - kept :]"
 MINUS = (
     "The last `keep` characters are not always text[-keep:]. With keep = 0 that is the whole text, because -0 is 0; "
     "and a text shorter than `keep` has fewer. Count from the front, and keep no more characters than there are."
 )
-SHORTER = (
-    "This fails when the text is shorter than `keep`. First compute how many characters you can really keep, then use "
-    "that number everywhere instead of `keep`."
-)
-slide.mistakes({
-    f"{END} => text[:kept]": "You keep the beginning of the text. The next window begins with its end: keep the end.",
-    (f"x[:kept] = {END} => x[:keep] = text[-keep:]", ">= kept => >= keep"): MINUS,
-    (f"x[:kept] = {END} => x = torch.cat([text[-keep:], x[keep:]])", ">= kept => >= keep"): MINUS,
-    (f"x[:kept] = {END} => x[: len(text[-keep:])] = text[-keep:]", ">= kept => >= len(text[-keep:])"): MINUS,
-    ">= kept => < kept": MARKS,
-    "result[::-1]": SWAPPED,
-    "result[0].roll(-min(keep, len(text))), result[1].flip(0)": "You put the kept characters at the end of the window. "
-    "Put them at its beginning; the new ones follow.",
-    "result[0][~result[1]], result[1][~result[1]]": "You return only the kept characters. The window has `length` "
-    "positions: the rest are masks, and free.",
-    "min(keep, => min(length - keep,": "You keep `length` - `keep` characters. It is the other way around: keep "
-    "`keep` of them, and the rest of the window is new.",
-    ">= kept => >= keep": "When the text is shorter than `keep`, you mark masks as given. Masks are never given.",
-    ("x[:kept] => x[:keep]", f"{END} => text[len(text) - keep :]", ">= kept => >= keep"): SHORTER,
-    ("x[:kept] => x[:keep]", ">= kept => >= keep"): SHORTER,
-    "x[:kept] => x[:keep]": SHORTER,
-    f"{END} => text[len(text) - keep :]": SHORTER,
-    f"{END} => text.flip(0)[:kept]": "Your kept characters are in reverse order. Keep the order of the text.",
-})  # fmt: skip
+
+
+@exercise("the end of one window is the beginning of the next.")
+class slide:
+    def reference(text: Any, keep, length, mask):
+        kept = min(keep, len(text))
+        x = torch.full((length,), mask)
+        x[:kept] = text[len(text) - kept :]
+        return x, torch.arange(length) >= kept
+
+    def cases(rng: Any):
+        sizes = [(1, 1, 1), (2, 1, 2), (4, 1, 4), (4, 3, 4), (6, 2, 4), (9, 3, 5), (2, 0, 3), (4, 0, 3), (1, 3, 5)]
+        for T, keep, length in sizes:
+            yield torch.randint(5, (T,), generator=rng), keep, length, 5
+        yield torch.tensor([2, 0]), 3, 5, 4
+        yield torch.zeros(0, dtype=torch.int64), 2, 3, 4  # no text yet
+        yield torch.tensor([1, 0, 2]), 3, 3, 3  # no room for new characters
+
+    measure = _booleans
+
+    mistakes = {
+        f"{TAIL} => text[:kept]": "You keep the beginning of the text. Keep its end.",
+        (f"x[:kept] = {TAIL} => x[:keep] = text[-keep:]", ">= kept => >= keep"): MINUS,
+        (f"x[:kept] = {TAIL} => x = torch.cat([text[-keep:], x[keep:]])", ">= kept => >= keep"): MINUS,
+        (f"x[:kept] = {TAIL} => x[: len(text[-keep:])] = text[-keep:]", ">= kept => >= len(text[-keep:])"): MINUS,
+        "result[0].roll(-min(keep, len(text))), result[1].flip(0)": "You put the kept characters at the end of the "
+        "window. Put them at its beginning; the new ones follow.",
+        "min(keep, => min(length - keep,": "You keep `length` - `keep` characters. Keep `keep` of them.",
+        f"{TAIL} => text[len(text) - keep :]": "This fails when the text is shorter than `keep`. Compute how many "
+        "characters you can really keep, and use that number everywhere.",
+        f"{TAIL} => text.flip(0)[:kept]": "Your kept characters are in reverse order. Keep the order of the text.",
+    }  # fmt: skip
