@@ -14,6 +14,9 @@ from conftest import Enumerated, count_texts, p_value, seeded
 from torch.testing import assert_close
 
 from tinysedd import Corpus, Training, Transformer, fit, sample
+from tinysedd.costs import chain_rule
+from tinysedd.evaluate import measure_bound
+from tinysedd.guard import only_masks
 from tinysedd.model import Config
 from tinysedd.process import Absorbing, Process, Uniform, sample_categorical
 
@@ -637,3 +640,52 @@ def test_sample_categorical_resolves_rare_states_in_double_precision(dtype, monk
 def test_sample_categorical_rejects_nan_and_all_zeros(p):
     with pytest.raises(ValueError, match="nan or all 0"):
         sample_categorical(torch.tensor([[0.5, 0.5], [p, p]]))
+
+
+def rates(kind: type[Process], Q, N: int = 3) -> Process:
+    """A process with this rate matrix."""
+    return type("Mine", (kind,), {"rate_matrix": lambda self: Q})(N)
+
+
+@pytest.mark.parametrize(
+    ("Q", "message"),
+    [
+        (torch.eye(3), r"must be float64 of shape \(3, 3\).*not torch.float32"),
+        (torch.zeros(2, 2, dtype=torch.float64), r"must be float64 of shape \(3, 3\).*shape \(2, 2\)"),
+        (with_diagonal([[0, -1, 2]] * 3), "not negative outside the diagonal"),
+        (torch.full((3, 3), torch.nan, dtype=torch.float64), "must be finite"),
+        (Ring(3).rate_matrix().mT, r"each row of the rate matrix of Mine must sum to 0, but row \d sums to"),
+        (torch.ones(3, 3, dtype=torch.float64), "row 0 sums to 3"),
+    ],
+)
+def test_what_is_no_rate_matrix_says_so(Q, message):
+    with pytest.raises(ValueError, match=message):
+        rates(Process, Q)
+
+
+def test_noise_that_never_forgets_is_refused():
+    """Characters 0 and 1 never become 2. And noise that is too slow has not forgotten when the schedule ends."""
+    apart = rates(Process, with_diagonal([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    with pytest.raises(ValueError, match="Mine does not forget: at sigma = 1e"):
+        apart.prior((1, 4))
+    slow = rates(Process, Uniform(3).rate_matrix() / 10)
+    assert slow.prior((1, 4)).shape == (1, 4)
+    corpus = Corpus.from_text("abc" * 200, length=3)
+    model = Transformer(slow, Config(layers=1, heads=2, width=8), corpus.alphabet, 3)
+    with pytest.raises(ValueError, match=r"Mine does not forget: at sigma = 6\.91, .* by 33%"):
+        fit(model, corpus, Training(steps=1), progress=False)
+    with pytest.raises(ValueError, match="does not forget"):
+        measure_bound(model, slow, corpus.validation)
+
+
+def test_samplers_and_orders_for_masks_refuse_noise_that_also_changes_characters():
+    process = MaskOrTypo(3)
+    model = Transformer(process, Config(layers=1, heads=2, width=8), length=3)
+    with pytest.raises(
+        ValueError, match="visible characters to be final, and under MaskOrTypo they can change: use 'tw"
+    ):
+        sample(model, process, length=3, sampler="first_hitting")
+    with pytest.raises(ValueError, match="an order needs visible characters to be final"):
+        chain_rule(model, process, torch.zeros(1, 3, dtype=torch.int64))
+    for masks in (Absorbing(3), GenericAbsorbing(3)):
+        assert only_masks(masks)

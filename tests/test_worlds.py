@@ -420,7 +420,7 @@ def test_diagnose_and_log_prob_agree_with_regular_expressions_on_mutated_lines(f
 
 
 def test_a_template_longer_than_the_length_is_refused():
-    with pytest.raises(ValueError, match="longer than 5 characters"):
+    with pytest.raises(ValueError, match="more than length = 5"):
         Fables(["a {:x} b"], {"x": "i ou"}, length=5)
     assert Fables(["a {:x} b"], {"x": "i ou"}, length=6).count() == 2
 

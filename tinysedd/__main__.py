@@ -233,7 +233,7 @@ def train(given: dict[str, Any], command: str) -> None:
         story |= {"training": asdict(training), "curve": [asdict(point) for point in curve]}
         save(model, out, **story)
         kept = False
-        if model.process.mask is not None:  # saved first, because this takes a moment
+        if only_masks(model.process):  # saved first, because this takes a moment
             few, rng = corpus.validation[: max(2000 // corpus.length, 8)].to(device), torch.Generator().manual_seed(0)
             costs = information_curve(model, model.process, few, generator=rng).g
             if costs.isfinite().all():
@@ -412,7 +412,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from tinysedd.evaluate import measure_bound, measure_gap, measure_orders, valid_share
     from tinysedd.fast.sampling import best_sampler
     from tinysedd.files import check_fit, fingerprint, is_own_world, is_world, load_world
-    from tinysedd.guard import deviation
+    from tinysedd.guard import deviation, only_masks
     from tinysedd.objective import Bound
 
     model = tinysedd.load(args.checkpoint, device)
@@ -451,7 +451,7 @@ def evaluate(args: argparse.Namespace) -> None:
         "standard_error": learned.standard_error,
     }  # fmt: skip
     orders = 32 if args.orders is None else args.orders
-    if model.process.mask is not None and orders:
+    if only_masks(model.process) and orders:
         few = texts[:orders]
         costs = measure_orders(model, model.process, few.to(model.device), args.seed, progress=not args.json)
         result |= {"texts_for_orders": len(few), "orders": {}}
@@ -696,7 +696,10 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OverflowError) or "overflow" in str(error).lower():
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "tinysedd").startswith("tinysedd"):
+            fix = "activate the environment in which you installed tinysedd, or install it"
+            _say(f"tinysedd: this Python ({sys.executable}) has no {error.name}: {fix}", sys.stderr)
+        elif isinstance(error, OverflowError) or "overflow" in str(error).lower():
             _say("tinysedd: a number in this command is too large", sys.stderr)
         elif isinstance(error, MemoryError) or re.search(r"memory|too large", str(error).lower()):
             _say("tinysedd: there is not enough memory for this: ask for less, or for a smaller model", sys.stderr)

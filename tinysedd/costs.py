@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from tinysedd.guard import call, check_at_least, check_no_nan, check_one_of, check_texts, deviation
+from tinysedd.guard import call, check_at_least, check_masks, check_no_nan, check_one_of, check_texts, deviation
 from tinysedd.objective import Bound
 from tinysedd.process import Process, Score
 from tinysedd.sampling import find_masks, smallest
@@ -56,7 +56,7 @@ def chain_rule(
     per_text = torch.zeros(M, dtype=torch.float64)
     for rows in torch.arange(M).split(batch):
         clean = x0[rows]
-        x = torch.full_like(clean, _mask(process))
+        x = torch.full_like(clean, check_masks(process, "an order"))
         for size in sizes:
             masked = find_masks(process, x, torch.ones(L, dtype=torch.bool, device=x.device))
             p = process.denoise(*_ask(score, process, x, masked))
@@ -83,12 +83,6 @@ def _turns(x0: Tensor, order: str | Tensor, generator: Generator | None) -> Tens
     if order.shape not in ((L,), (M, L)) or not (order.sort(-1).values == torch.arange(L, device=x0.device)).all():
         raise ValueError(f"an order has each position from 0 to {L - 1} once, for all texts ({L},) or each ({M}, {L})")
     return order.expand(M, L).argsort(-1)
-
-
-def _mask(process: Process) -> int:
-    if process.mask is None:
-        raise ValueError(f"an order needs masks, and {type(process).__name__} has none")
-    return process.mask
 
 
 def _ask(score: Score, process: Process, x: Tensor, masked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,7 +134,7 @@ def information_curve(
     ValueError for a process without masks.
     """
     check_texts(x0, process, score)
-    mask = _mask(process)
+    mask = check_masks(process, "an order")
     M, L = x0.shape
     clean = x0.repeat_interleave(L, dim=0)  # (M L, L): row m L + k shows k characters of text m
     turn = torch.rand(M, L, dtype=torch.float64, generator=generator).argsort(-1).argsort(-1).to(x0.device)

@@ -37,6 +37,65 @@ def call(score: "Score", process: "Process", x: Tensor, sigma: Tensor) -> Tensor
     return log_score
 
 
+def check_rates(process: "Process") -> None:
+    """ValueError unless the rate matrix of a process of one's own is one."""
+    if _has_closed_form(process):
+        return
+    with torch.device("cpu"):  # a checkpoint is loaded on "meta", where numbers have no values
+        Q = process.rate_matrix()
+    S, name = process.num_states, f"the rate matrix of {type(process).__name__}"
+    if not isinstance(Q, Tensor) or Q.dtype != torch.float64 or Q.shape != (S, S):
+        got = f"{Q.dtype} of shape {tuple(Q.shape)}" if isinstance(Q, Tensor) else type(Q).__name__
+        raise ValueError(f"{name} must be float64 of shape {(S, S)}, a row and a column for each state, not {got}")
+    if not Q.isfinite().all() or (Q - Q.diag().diag() < 0).any():
+        raise ValueError(f"{name} must be finite, and not negative outside the diagonal: these are rates of jumps")
+    row, worst = Q.sum(-1).abs().argmax(), float(Q.sum(-1).abs().max())
+    if worst > 1e-6 * max(1.0, float(Q.abs().max())):
+        raise ValueError(
+            f"each row of {name} must sum to 0, but row {row} sums to {Q[row].sum():g}: rows are from, columns are to, "
+            "and on the diagonal is minus the sum of the other rates in the row"
+        )
+
+
+def check_forgets(process: "Process", sigma: float | None = None) -> None:
+    """ValueError if noise sigma (default: the end of the schedule) still shows what a character was. Samples then start
+    from something that the noise does not lead to, and the bound is none."""
+    if _has_closed_form(process):
+        return
+    end = float(process.schedule.total(torch.ones((), dtype=torch.float64))) if sigma is None else sigma
+    rows = process.transition(end)[: process.num_tokens]
+    left = float((rows - rows.mean(0)).abs().sum(-1).max() / 2)  # total variation
+    if left > 0.1:
+        raise ValueError(
+            f"{type(process).__name__} does not forget: at sigma = {end:.3g}, what becomes of a character depends "
+            f"on what it was, by {left:.0%}. Every character must be able to become every other, at a rate of about 1: "
+            "schedules end near sigma = 7"
+        )
+
+
+def only_masks(process: "Process") -> bool:
+    """Whether the noise only masks: a visible character is then what it was."""
+    if process.mask is None or _has_closed_form(process):
+        return process.mask is not None
+    among = process.rate_matrix()[: process.mask, : process.mask]  # jumps from character to character
+    return not (among - among.diag().diag()).any()
+
+
+def check_masks(process: "Process", what: str, instead: str = "") -> int:
+    """The mask of a process. ValueError if it has none, or if characters that are visible may still change."""
+    name = type(process).__name__
+    if process.mask is None:
+        raise ValueError(f"{what} needs masks, and {name} has none{instead}")
+    if not only_masks(process):
+        raise ValueError(f"{what} needs visible characters to be final, and under {name} they can change{instead}")
+    return process.mask
+
+
+def _has_closed_form(process: "Process") -> bool:
+    """Whether a process does without matrix exponentials. Its matrices can be huge, and it knows what it does."""
+    return any("transition" in vars(kind) for kind in type(process).__mro__[:-2])
+
+
 def check_texts(x0: Tensor, process: "Process", score: "Score") -> None:
     """ValueError unless x0 (B, L) holds ids of characters, at least one, in texts as long as the score was made for."""
     if not isinstance(x0, Tensor) or x0.dtype != torch.int64 or x0.ndim != 2 or not x0.numel():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from tinysedd.guard import check_at_least, check_probabilities, per_text
+from tinysedd.guard import check_at_least, check_forgets, check_probabilities, check_rates, per_text
 from tinysedd.noise import LogLinear, Schedule
 
 # A score function: states x (B, L), total noise sigma (B,) -> log p_sigma(x with x_i := y) - log p_sigma(x), (B, L, S);
@@ -24,14 +24,14 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Process:
-    """Base class for N = num_tokens characters, the states 0 ... N-1. Your process needs only a `rate_matrix`. Scale
-    it to forget a character at a rate of about 1: schedules end near sigma = 7, the integral of the bound near 28."""
+    """Base class for N = num_tokens characters, the states 0 ... N-1. Your process needs only a `rate_matrix`."""
 
     num_tokens: int
     schedule: Schedule = LogLinear()
 
     def __post_init__(self):
         check_at_least(1, num_tokens=self.num_tokens)
+        check_rates(self)
 
     @property
     def mask(self) -> int | None:
@@ -54,6 +54,7 @@ class Process:
 
     def prior(self, shape: tuple[int, ...], generator: Generator | None = None) -> Tensor:
         """Texts of pure noise, int64 of the given shape: what is left of any text after a lot of noise."""
+        check_forgets(self, 1e3)
         return sample_categorical(self.transition(1e3)[0].expand(*shape, -1), generator)
 
     def perturb(self, x0: Tensor, sigma: Tensor, generator: Generator | None = None) -> Tensor:

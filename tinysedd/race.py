@@ -43,7 +43,7 @@ from tinysedd.fast import RECIPE
 from tinysedd.fast.model import FastConfig, FastTransformer
 from tinysedd.fast.objective import fast_loss
 from tinysedd.fast.sampling import planned, sample
-from tinysedd.guard import call, check_alphabet, check_at_least, check_between, check_seed
+from tinysedd.guard import call, check_alphabet, check_at_least, check_between, check_seed, only_masks
 from tinysedd.objective import Bound
 from tinysedd.process import Absorbing, Process, Score, Uniform
 from tinysedd.train import Training, fit
@@ -185,7 +185,7 @@ def judge(
         low = f"it is {-gap.relative:.1%} +- {gap.standard_error:.1%} below the exact entropy"
         why = f"{low}, which no distribution can reach" + (f"; {why}" if why else "")
     result["ledger"], sampler = None, None
-    if process.mask is not None:
+    if only_masks(process):
         curve = information_curve(score, process, x0[:32], world.score(process), generator=rng)
         if curve.g.isfinite().all():
             sampler = partial(planned, costs=curve.g)  # the group sizes of the ledger

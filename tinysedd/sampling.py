@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from tinysedd.corpus import Alphabet
-from tinysedd.guard import call, check_alphabet, check_at_least, find_length
+from tinysedd.guard import call, check_alphabet, check_at_least, check_masks, find_length
 from tinysedd.process import Absorbing, Process, Score, sample_categorical
 
 
@@ -138,10 +138,8 @@ def sample(
 
 
 def find_masks(process: Process, x: Tensor, free: Tensor) -> Tensor:
-    """Which characters (B, L) are to be unmasked. ValueError for a process without masks."""
-    if process.mask is None:
-        raise ValueError(f"this sampler needs masks, and {type(process).__name__} has none: use 'tweedie' or 'euler'")
-    return (x == process.mask) & free
+    """Which characters (B, L) are to be unmasked. ValueError for a process that does more than mask."""
+    return (x == check_masks(process, "this sampler", ": use 'tweedie' or 'euler'")) & free
 
 
 def unmask(score: Score, process: Process, x: Tensor, hit: Tensor, sigma: Tensor, generator) -> Tensor:

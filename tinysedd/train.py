@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from tinysedd.corpus import Corpus
-from tinysedd.guard import check_alphabet, check_at_least, check_between, check_one_of, check_seed
+from tinysedd.guard import check_alphabet, check_at_least, check_between, check_forgets, check_one_of, check_seed
 from tinysedd.model import Transformer
 from tinysedd.objective import Bound, likelihood_bound, score_entropy_loss
 
@@ -105,6 +105,7 @@ def fit(
     a gradient or a bound is nan or infinite: the last state that `keep` was given is then the last good one.
     """
     check_alphabet(corpus.alphabet, model.process, model.alphabet)
+    check_forgets(model.process)
     loss = loss or (lambda model, x0, rng, done: training_loss(model, x0, rng, training.weight))
     vars(model).pop("costs", None)  # those of the weights before (see tinysedd.costs)
     rng = torch.Generator().manual_seed(training.seed)

@@ -157,8 +157,22 @@ class Fables:
             layers.append(Layer(a, b, c, p, num_sources=len(nodes), num_targets=len(targets)))
             nodes = targets
         if any(rest for rests in nodes for rest, _ in rests):
-            raise ValueError(f"a template of the grammar is longer than {self.length} characters: {nodes}"[:200])
+            text = max((_longest(template, self.lists) for template in self.templates), key=len)
+            raise ValueError(
+                f"the grammar has a text of {len(text)} characters, more than length = {self.length}. Pass a larger "
+                f"length, or shorten the template of {text!r}"
+            )
         return layers
+
+
+def _longest(template: tuple, lists: dict[str, list[str]]) -> str:
+    """The longest text of a template."""
+    words, text = {}, ""
+    for piece in template:
+        if isinstance(piece, Slot):
+            words[piece.name] = max(lists[piece.list], key=len)
+        text += piece if isinstance(piece, str) else words[piece.name]
+    return text
 
 
 def _scaled(rows: Tensor) -> Tensor:
