@@ -64,6 +64,7 @@ class log_score:
             logits = 2 * torch.randn(B, L, N, generator=rng)
             yield logits, sigma * torch.linspace(1, 2, B)
         yield torch.tensor([[[800.0, 0.0, -3.0]]]), torch.tensor([0.7])
+        yield torch.randn(2, 1, 3, generator=rng), torch.tensor([1e-6, 30.0])
 
     mistakes = {
         "logits.log_softmax(-1) => torch.log(logits.softmax(-1))": "You get -inf where a probability is too small for "
@@ -174,6 +175,7 @@ class score_entropy_loss:
         for B, L, N in [(1, 1, 2), (1, 3, 3), (2, 3, 4), (3, 2, 5), (4, 6, 3)]:
             x0 = torch.randint(N, (B, L), generator=rng)
             t = torch.rand(B, generator=rng) * 0.8 + 0.1
+            t[1:2], t[3:4] = 1e-3, 1.0
             x = x0.masked_fill(torch.rand(B, L, generator=rng) < 0.6, N)
             x[0, 0] = N
             yield 2 * torch.randn(B, L, N, generator=rng), x, x0, t, N

@@ -101,7 +101,7 @@ def _noised(rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], s
     return kind(N).perturb(x0, torch.ones(B), rng), x0, sigma * torch.linspace(1, 2, B)
 
 
-SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 0.01), (3, 2, 5, 3.0), (2, 4, 3, 0.3)]  # B, L, N, sigma
+SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 1e-4), (3, 2, 5, 3.0), (2, 4, 3, 0.3)]  # B, L, N, sigma
 
 
 @exercise("a prediction of the clean text gives every ratio, and visible characters are final.")
@@ -425,6 +425,8 @@ class _Network(nn.Module):
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.constant_(module.weight, 7.0 if isinstance(module, nn.Linear) else 1.0)
 
+        self.before = [name for name, _ in self.named_parameters()]
+
     def __repr__(self) -> str:
         return f"(a network of width {self.embed.embedding_dim}; number of blocks: {len(self.blocks)})"
 
@@ -462,6 +464,8 @@ class initialize:
             refuse(size > 0 if zero else abs(size - 1) > 0.08, f"The weights of {name} should {wanted}. {found}")
         frozen = not all(p.requires_grad for p in network.parameters())
         refuse(frozen, "Some weights no longer require a gradient, so training never changes them, not even zeros.")
+        replaced = [name for name, _ in network.named_parameters()] != network.before
+        refuse(replaced, "The network has other weights now. Set the weights that are there: add no layer and no bias.")
         reshaped = any(w.shape != (m.out_features, m.in_features) for w, m in zip(weights, parts.values()))
         refuse(reshaped, "Some weights have another shape now. Keep the shape of each, (outputs, inputs).")
         others = [m.weight for m in network.modules() if isinstance(m, nn.Embedding | nn.RMSNorm)]

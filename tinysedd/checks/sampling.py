@@ -576,6 +576,7 @@ class fill_probability:
             first, last = torch.arange(L) == 0, torch.arange(L) == L - 1
             yield denoiser, noise, goal, N
             yield denoiser, torch.where(torch.arange(L) < 2, noise, goal), goal, N
+            yield denoiser, torch.where(first, noise, goal), torch.where(last, (goal + 1) % N, goal), N  # x stays
             yield denoiser, noise, torch.where(first, noise, goal), N  # the goal has a gap too
             yield denoiser, torch.where(last, noise, goal), torch.where(first, noise, goal), N  # even where x has none
         agree = _Denoiser(torch.tensor([[0.5, 0.0], [0.0, 0.5]]).double(), 0.9)
@@ -583,6 +584,8 @@ class fill_probability:
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
 
     mistakes = {
+        "x.clone() => torch.where((x == mask) | (goal == mask), x, goal)": "You write the goal over characters that are "
+        "visible in x. They stay as they are, even where the goal is another one.",
         f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
         f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
         f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
