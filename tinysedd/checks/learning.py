@@ -152,7 +152,11 @@ NOISE = {  # mistakes in q(y | a)
 }  # fmt: skip
 
 
-@exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
+@exercise(
+    "the score is the average of the keys, weighted by the probability of each character.",
+    gradient="posterior",
+    operations=600,
+)
 class uniform_score:
     def reference(posterior: Any, x, sigma):
         N = posterior.shape[-1]
@@ -167,6 +171,8 @@ class uniform_score:
             yield _denoiser(rng, B, L, N), x, sigmas
         p = torch.eye(3)[None]
         yield p, torch.tensor([[0, 2, 1]]), torch.tensor([0.7])
+        x, _, sigmas = _noised(rng, 4, 3, 26, Uniform, 0.5)
+        yield _denoiser(rng, 4, 3, 26), x, sigmas
 
     mistakes = NOISE | {
         "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])": "This is a ratio of "
@@ -592,6 +598,8 @@ class noised:
         hit, t = map(torch.cat, zip(*calls))
         off = (t.mean() - 0.5).abs() > 0.03
         refuse(off, f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
+        middle = ((t > 0.25) & (t < 0.75)).double().mean() > 0.56
+        refuse(middle, "Your times are too often near 1/2. Is t a mean of random numbers? Draw one for each text.")
         count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
         early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
         found = [count, hit.double().mean(0), early, late]
@@ -604,7 +612,6 @@ class noised:
         return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
 
     mistakes = {
-        (f"{TIME} => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
         (f"{TIME} => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
         "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
         "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all. Draw one time for each text, "

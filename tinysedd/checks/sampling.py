@@ -358,7 +358,7 @@ class hitting_times:
 
 MOMENTS = torch.tensor([0.35, 0.8], dtype=torch.float64)
 SAME_RUNS = "Several of your runs are the same. Draw a number u for each run and mask, (count, n), and do not round."
-RISES = "A time is above the one before, but time runs backward. Multiply each factor u^(1/n) by the time before it."
+RISES = "A time is above the one before, but time runs backward: in each row, it is u^(1/n) times the one before it."
 WRITTEN = 500  # texts, one per call
 LEFT_TO_RIGHT = (
     "You always take the first mask, so you write from left to right, like a GPT. The texts come out right, and it is "
@@ -584,8 +584,8 @@ class fill_probability:
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
 
     mistakes = {
-        "x.clone() => torch.where((x == mask) | (goal == mask), x, goal)": "You write the goal over characters that are "
-        "visible in x. They stay as they are, even where the goal is another one.",
+        "x.clone() => torch.where((x == mask) | (goal == mask), x, goal)": "You write the goal over visible characters. "
+        "They stay as they are, even where the goal is another one.",
         f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
         f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
         f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
