@@ -112,7 +112,7 @@ class Network:
         refuse(found != shape, f"forward should return log s of shape (B, L, N), here {shape}; yours is {found}.")
         total = log_s.detach().double().logsumexp(-1)
         off = (total + torch.expm1(sigma).log()[:, None]).abs().max() > 1e-3
-        refuse(off, "The scores at a position should add up to 1 / (e^sigma - 1): return log_score(logits, sigma).")
+        refuse(off, "The scores should add up to 1 / (e^sigma - 1): end forward with return log_score(logits, sigma).")
 
         def changed(y: Tensor, at: tuple) -> bool:
             return bool((_ask(network, y, sigma)[at] - log_s[at]).abs().max() > 1e-6)
@@ -127,7 +127,7 @@ class Network:
         refuse(not right and not left, "Each position sees only itself. Something must mix the positions: attention.")
         refuse(not right or not left, "A position sees only one side. In diffusion it sees both: use no causal mask.")
         alike = torch.allclose(log_s[0, 0], log_s[0, 1], atol=1e-6)
-        refuse(alike, "In a text of masks all positions get the same score. Add an embedding of the position.")
+        refuse(alike, "The network cannot tell positions apart. Add an embedding of the position.")
         same = torch.allclose(_ask(network, noise, sigma), _ask(network, noise - 1, sigma), atol=1e-6)
         refuse(same, "The mask looks like the last character. It is a state of its own: embed num_tokens + 1 states.")
         hidden = {id(leaf) for leaf in _leaves(log_s)} - {id(weight) for weight in network.parameters()}
@@ -393,7 +393,7 @@ class sample:
         levels = sorted(score.levels, reverse=True)
         off = any(abs(a / b - 1) > 1e-3 for a, b in zip(levels, right))
         yours, wanted = (", ".join(f"{s:.3g}" for s in side[:4]) for side in (levels, right))
-        refuse(off, f"You ask at the noise levels {yours}. Use total_noise(t) at even times t from 1 down: {wanted}.")
+        refuse(off, f"You ask at noise levels {yours}. Use those of evenly spaced times from 1 down: {wanted}.")
         redrawn = score.redrawn or ((score.last != mask) & (calls[-1] != score.last)).any()
         refuse(redrawn, "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).")
         left = (calls == mask).any()
@@ -491,7 +491,7 @@ class main:
         refuse("".join(alphabet) != "ab", f"Return the alphabet first, here 'ab'; yours is {describe(alphabet)}.")
         refuse(not isinstance(network, nn.Module), f"The second result should be the network, not {describe(network)}.")
         readable = isinstance(written, list) and len(written) > 0 and all(isinstance(w, str) for w in written)
-        texts = "The third result should be a list of texts: ''.join(alphabet[i] for i in row) makes one of ids."
+        texts = "The third result should be a list of texts. Turn ids into characters: alphabet[i] for each id i."
         refuse(not readable, texts)
         length = len(written[0])
         refuse(len(written) != 4, f"Return four texts at the end. You return {len(written)}.")
@@ -525,7 +525,7 @@ class main:
             p = network(x, torch.ones(3)).softmax(-1)[..., 0].double()  # of an a
         if every == 64:
             flat, looped = (p[1, -1] - p[2, -1]).abs() < 0.3, "for loss in train(...)"
-            refuse(flat, f"The network has hardly learned anything. train only runs while you loop over it: {looped}.")
+            refuse(flat, f"The network has hardly learned anything. train runs only while you loop over it: {looped}.")
             return p[1:, -1]
         p = p[0, :4]
         elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))

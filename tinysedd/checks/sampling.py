@@ -395,7 +395,8 @@ class first_hitting:
 
     def measure(result: Any, denoiser, L, mask, generator):
         """The fraction of each final text; ValueError if a state on the way is not as it should be."""
-        states, shape = tensor(result), f"The shape should be (L + 1, L) = {(L + 1, L)}: the noise, and L steps."
+        states = tensor(result)
+        shape = f"The shape should be (L + 1, L) = {(L + 1, L)}: the initial noise, and L steps."
         refuse(states.shape == (WRITTEN, L), f"You return only the final text. {shape}")
         refuse(states.shape != (WRITTEN, L + 1, L), f"{shape} Yours is {tuple(states.shape[1:])}.")
         changed = states[:, 1:] != states[:, :-1]  # (WRITTEN, L, L)
