@@ -6,6 +6,7 @@
 import itertools
 import linecache
 import traceback
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -443,7 +444,31 @@ class _Run(tuple):
 
     asked: list[Tensor]
     prints: int
-    again: tuple
+    again: Callable[[], Any]
+
+
+def _check_writing(run: _Run) -> None:
+    """ValueError if a program does not print, or does not return four new texts, or others in a second run."""
+    alphabet, network, written = run
+    refuse(len(written) != 4, f"Return four texts at the end. You return {len(written)}.")
+    refuse(run.prints < 8, f"Print step, loss and a text eight times on the way. You print {run.prints} times.")
+    masked = [bool((x == len(alphabet)).all()) for x in run.asked]
+    refuse(not any(masked), "Your network never writes. Give sample the trained network.")
+    first = len(masked) - 1 - masked[::-1].index(True)
+    while first > 0 and masked[first - 1] and run.asked[first - 1].shape == run.asked[first].shape:
+        first -= 1  # no mask fell in the first step
+    length, x, steps = len(written[0]), run.asked[-1].tolist(), len(masked) - first
+    seen = ["".join([*alphabet, "_"][i] for i in row) for row in x]  # in the last step
+    new = all(b in (a, "_") for w, y in zip(written[-len(x) :], seen) for a, b in zip(w, y))
+    problem = "These texts are not what your network wrote last. Call sample after the training, and return its texts"
+    refuse(not new, f"{problem} in the letters of the alphabet.")
+    refuse(steps != length, f"Your last texts take {steps} steps of sample. Take LENGTH steps, here {length}.")
+    _, other, texts = run.again()
+    equal = texts == written and all(map(torch.equal, network.parameters(), other.parameters()))
+    problem = (
+        "A second run gives another network, or other texts. Call torch.manual_seed(0) before you make the network"
+    )
+    refuse(not equal, f"{problem}, and give the generator a fixed seed, too.")
 
 
 @exercise(
@@ -476,12 +501,11 @@ class main:
 
         with register_module_forward_pre_hook(note), mock.patch("builtins.print", wraps=print) as printed:
             result = function(text, every, steps)
-            prints = printed.call_count
-            again = function(text, every, steps) if every == 2 else result
         if not isinstance(result, list | tuple) or len(result) != 3:
             return result
         run = _Run(result)
-        run.asked, run.prints, run.again = [x for module, x in asked if module is result[1]], prints, again
+        run.asked, run.prints = [x for module, x in asked if module is result[1]], printed.call_count
+        run.again = (lambda: function(text, every, steps)) if every == 2 else (lambda: result)
         return run
 
     def measure(result: Any, text, every, steps):
@@ -494,31 +518,6 @@ class main:
         texts = "The third result should be a list of texts. Turn ids into characters: alphabet[i] for each id i."
         refuse(not readable, texts)
         length = len(written[0])
-        refuse(len(written) != 4, f"Return four texts at the end. You return {len(written)}.")
-        refuse(
-            result.prints < 8, f"Print eight times on the way: step, loss and a text. You print {result.prints} times."
-        )
-        masked = [bool((x == len(alphabet)).all()) for x in result.asked]
-        refuse(not any(masked), "Your network never writes: pass the trained network to sample.")
-        first = len(masked) - masked[::-1].index(True) - 1  # the last time that it began with masks only
-        while first > 0 and masked[first - 1] and result.asked[first - 1].shape == result.asked[first].shape:
-            first -= 1  # perhaps no mask fell in the first step
-        x, taken = result.asked[-1], len(masked) - first
-        ids = [[alphabet.index(c) for c in w] for w in written[-len(x) :]]
-        new = all(b in (a, 2) for row, seen in zip(ids, x.tolist()) for a, b in zip(row, seen))
-        refuse(
-            not new,
-            "These texts are not what the network wrote last. Call sample after the training, and return "
-            "its texts, in the letters of the alphabet.",
-        )
-        refuse(taken != length, f"Your last texts take {taken} steps of sample. Take LENGTH steps, {length} here.")
-        weights = [[*network.parameters()] for _, network, _ in (result, result.again)]
-        same = all(map(torch.equal, *weights)) and written == result.again[2]
-        refuse(
-            not same,
-            "A second run gives other texts. Call torch.manual_seed(0) before you make the network, and "
-            "give a fixed seed to the generator, too.",
-        )
         x = torch.tensor([[2], [0], [1]]).repeat(1, length)  # masks; all a but for a mask; all b but for a mask
         x[:, -1] = 2
         with torch.no_grad():
@@ -526,10 +525,12 @@ class main:
         if every == 64:
             flat, looped = (p[1, -1] - p[2, -1]).abs() < 0.3, "for loss in train(...)"
             refuse(flat, f"The network has hardly learned anything. train runs only while you loop over it: {looped}.")
+            _check_writing(result)
             return p[1:, -1]
         p = p[0, :4]
         elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
         refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
+        _check_writing(result)
         return p
 
     def exact(text: Any, every, steps):

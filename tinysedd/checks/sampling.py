@@ -214,7 +214,9 @@ def _drawn(results: Any, shape: tuple[int, ...], S: int) -> Tensor:
         unfit = x.shape != shape or x.is_floating_point()
         refuse(unfit, f"Texts were expected, integers of shape {(*shape,)}; you returned {describe(results[0])}.")
         refuse(((x < 0) | (x >= S)).any(), f"States are the numbers 0 to {S - 1}.")
-    return torch.stack(calls)
+    calls = torch.stack(calls)
+    refuse((calls == calls[:, :1]).all(), "All your texts are equal. Draw the characters of each text on their own.")
+    return calls
 
 
 def _shares(x: Tensor, S: int) -> Tensor:
@@ -585,8 +587,8 @@ class fill_probability:
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
 
     mistakes = {
-        "x.clone() => torch.where((x == mask) | (goal == mask), x, goal)": "You write the goal over visible characters. "
-        "They stay as they are, even where the goal is another one.",
+        "x.clone() => torch.where((x == mask) | (goal == mask), x, goal)": "You write the goal over visible characters "
+        "of x. They stay as they are, even where the goal is another one.",
         f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
         f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
         f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
