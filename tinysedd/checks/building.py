@@ -462,7 +462,7 @@ def _check_writing(run: _Run) -> None:
     new = all(b in (a, "_") for w, y in zip(written[-len(x) :], seen) for a, b in zip(w, y))
     problem = "These texts are not what your network wrote last. Call sample after the training, and return its texts"
     refuse(not new, f"{problem} in the letters of the alphabet.")
-    refuse(steps != length, f"Your last texts take {steps} steps of sample. Take LENGTH steps, here {length}.")
+    refuse(steps != length, f"Write in LENGTH steps of sample, here {length}, not in {steps}.")
     _, other, texts = run.again()
     equal = texts == written and all(map(torch.equal, network.parameters(), other.parameters()))
     problem = (

@@ -271,6 +271,15 @@ class absorbing_score_entropy:
         f"{KEY} => -{KEY.replace('sigma', '-sigma')}": "You changed the key, which was right. Look somewhere else.",
         (f"{KEY} => -{KEY.replace('sigma', '-sigma')}", f"{SUM} => cost.mean(-1)"): "You changed the key, which was "
         "right: r = 1 / (e^sigma - 1). And the bug is still there.",
+        f"{KEY} => torch.exp(sigma)": "You changed the key, which was right: r = 1 / (e^sigma - 1).",
+        f"{SUM} => cost.mean(-1) * (N + 1)": "Too large by the factor (N + 1) / N: the mask is no y.",
+        ("log_score[..., :N] => log_score", "one_hot(x0, N) => one_hot(x0, N + 1)"): "The column of the mask has a cost "
+        "now. Sum over the N characters only.",
+        f"{SUM}, 0.0) => {SUM}, 0.0) / masked.sum(-1, keepdim=True).clamp(min=1)": "You divide by the number of masks "
+        "of each text. Each mask has its own cost.",
+        f"{SUM} => torch.exp(sigma)[:, None] * {SUM}": "You multiply by e^sigma, which `nats_per_word` does already.",
+        f"{SUM} => -log_score[..., :N].log_softmax(-1).gather(-1, x0[..., None]).squeeze(-1)": "This is a cross-entropy. "
+        "Sum the costs of the ratios, as the given code does.",
         "x == N => x == x": "Visible characters now have a cost. Only masks can jump back.",
         "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 "
         "times -inf is nan. Use torch.xlogy(r, s), which is 0.",
@@ -370,6 +379,11 @@ class weighted_loss:
         "The loss is the mean over all characters.",
         "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": "You use the time t as the total noise. sigma is "
         "process.schedule.total(t).",
+        "rate(t) => rate(sigma)": "You ask for the rate at sigma. It is the rate at the time t.",
+        "weight = process.schedule.rate(t) * (1 - torch.exp(-sigma)) => weight = torch.expm1(sigma)": "Your weight is "
+        "e^sigma - 1, without the schedule. Use process.schedule.rate(t).",
+        f"{MEAN} => (weight * entropy.sum(-1) / (x != x0).sum(-1).clamp(min=1)).mean()": "You divide by the number of "
+        "hit characters of each text. The loss is the mean over all characters.",
         "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first.",
     }  # fmt: skip
 
@@ -549,6 +563,12 @@ class block_forward:
         ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
         ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
         "attention has been added.",
+        ("h = h + => a =", "return h + self.mlp(self.norm2(h)) => return h + a + self.mlp(self.norm2(a))"): "The MLP sees "
+        "only the result of attention. It should see h with that added.",
+        ("h = h + self.attend(self.norm1(h)) => h = self.norm1(h); h = h + self.attend(h)",
+         "return h + self.mlp(self.norm2(h)) => h = self.norm2(h); return h + self.mlp(h)"): "You add to the normalized "
+        "h. Add to h itself: only attention and the MLP see it normalized.",
+        "return h => self.norm2(h); return h + self.mlp(h)  #": "The MLP does not see what norm2 returns.",
         ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the "
         "result of attention is lost.",
     }  # fmt: skip
