@@ -273,13 +273,13 @@ class absorbing_score_entropy:
         "right: r = 1 / (e^sigma - 1). And the bug is still there.",
         f"{KEY} => torch.exp(sigma)": "You changed the key, which was right: r = 1 / (e^sigma - 1).",
         f"{SUM} => cost.mean(-1) * (N + 1)": "Too large by the factor (N + 1) / N: the mask is no y.",
-        ("log_score[..., :N] => log_score", "one_hot(x0, N) => one_hot(x0, N + 1)"): "The column of the mask has a cost "
-        "now. Sum over the N characters only.",
+        ("log_score[..., :N] => log_score", "one_hot(x0, N) => one_hot(x0, N + 1)"): "The column of the mask has a "
+        "cost now. Sum over the N characters only.",
         f"{SUM}, 0.0) => {SUM}, 0.0) / masked.sum(-1, keepdim=True).clamp(min=1)": "You divide by the number of masks "
         "of each text. Each mask has its own cost.",
         f"{SUM} => torch.exp(sigma)[:, None] * {SUM}": "You multiply by e^sigma, which `nats_per_word` does already.",
-        f"{SUM} => -log_score[..., :N].log_softmax(-1).gather(-1, x0[..., None]).squeeze(-1)": "This is a cross-entropy. "
-        "Sum the costs of the ratios, as the given code does.",
+        f"{SUM} => -log_score[..., :N].log_softmax(-1).gather(-1, x0[..., None]).squeeze(-1)": "This is a "
+        "cross-entropy. Sum the costs of the ratios, as the given code does.",
         "x == N => x == x": "Visible characters now have a cost. Only masks can jump back.",
         "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 "
         "times -inf is nan. Use torch.xlogy(r, s), which is 0.",
@@ -563,11 +563,11 @@ class block_forward:
         ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
         ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
         "attention has been added.",
-        ("h = h + => a =", "return h + self.mlp(self.norm2(h)) => return h + a + self.mlp(self.norm2(a))"): "The MLP sees "
-        "only the result of attention. It should see h with that added.",
+        ("h = h + => a =", "return h + self.mlp(self.norm2(h)) => return h + a + self.mlp(self.norm2(a))"): "The MLP "
+        "sees only the result of attention. It should see h with that added.",
         ("h = h + self.attend(self.norm1(h)) => h = self.norm1(h); h = h + self.attend(h)",
-         "return h + self.mlp(self.norm2(h)) => h = self.norm2(h); return h + self.mlp(h)"): "You add to the normalized "
-        "h. Add to h itself: only attention and the MLP see it normalized.",
+         "return h + self.mlp(self.norm2(h)) => h = self.norm2(h); return h + self.mlp(h)"): "You add to the "
+        "normalized h. Add to h itself: only attention and the MLP see it normalized.",
         "return h => self.norm2(h); return h + self.mlp(h)  #": "The MLP does not see what norm2 returns.",
         ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the "
         "result of attention is lost.",
@@ -578,6 +578,7 @@ TEXTS = 3000  # per batch, in each of 2 calls, enough to compare frequencies
 
 
 TIME, DRAWN = "(len(x0), 1)", "torch.rand(x0.shape, generator=generator)"
+ONE_NUMBER = "Draw one random number for each text, return it, and use it for the masks, too."
 ONE_TIME = (
     "The masks are still drawn with a time for each character, so about half of each text is masked. Your t has one "
     "number for each text now; use it for the masks too."
@@ -619,7 +620,7 @@ class noised:
         off = (t.mean() - 0.5).abs() > 0.03
         refuse(off, f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
         middle = ((t > 0.25) & (t < 0.75)).double().mean() > 0.56
-        refuse(middle, "Your times are too often near 1/2. Is t a mean of random numbers? Draw one for each text.")
+        refuse(middle, f"Your times are too often near 1/2. Is t a mean? {ONE_NUMBER}")
         count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
         early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
         found = [count, hit.double().mean(0), early, late]

@@ -159,12 +159,12 @@ class euler_step:
         f"{END} => p / total": "You scale the jumps in short steps, too. There, staying gets the rest.",
         f"{END} => (-torch.expm1(-total) * p / total.clamp(min=1e-9)).scatter(-1, x[:, None], (-total).exp())": "This "
         "is exp(-dt · rate), exact for constant rates. Euler's step is linear: dt · rate for a jump.",
-        f"{END} => (p / total.clamp(min=1e-12)).scatter(-1, x[:, None], (total == 0) * 1.0)": "Your characters never "
+        f"{END} => (p / total.clamp(min=1e-12)).scatter(-1, x[:, None], (total == 0).to(p))": "Your characters never "
         "stay. If the jumps of a row sum to less than 1, staying gets the rest.",
         f"{END} => (p / total.max().clamp(min=1)).scatter(-1, x[:, None], 1 - total / total.max().clamp(min=1))": "You "
         "divide all rows by the largest total. Divide each row by its own.",
-        f"{END} => p.where(total <= 1, 0).scatter(-1, x[:, None], (total > 1) + stay)": "When the step is too long, your "
-        "characters stay. Then they surely jump: divide the jumps by their sum.",
+        f"{END} => p.where(total <= 1, 0).scatter(-1, x[:, None], (total > 1) + stay)": "When the step is too long, "
+        "your characters stay. Then they surely jump: divide the jumps by their sum.",
         f"{END} => p / total.clamp(min=1) + stay * torch.eye(len(p), p.shape[1])": "You stay in column i of row i. The "
         "character that stays is x[i].",
         "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but their sum must not exceed 1.",
@@ -298,8 +298,8 @@ class mended_sampler:
         "character, so rare ones come out too rarely. Draw from the probabilities instead.",
         ("0.02 => 0.001", f"{LAST} => x"): "A smaller last time leaves less noise, but still some. Remove all of it.",
         "times[-1] => now": "Your last step uses the noise from before the loop's last step. Use the last time.",
-        ("tweedie(score => tweedie(last := score", "times[-1] => now", "denoise(score(x, sigma) => denoise(last"): "Your "
-        "last step uses an old score. Ask for the score of the new x, at the last time.",
+        ("tweedie(score => tweedie(last := score", "times[-1] => now", "denoise(score(x, sigma) => denoise(last"):
+        "Your last step uses an old score. Ask for the score of the new x, at the last time.",
         "score(x, sigma), x, less => score(x, sigma - less), x, less": "You ask for the score at the later noise. The "
         "texts still have the noise sigma.",
         "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Use the last time.",
