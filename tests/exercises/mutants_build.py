@@ -151,6 +151,11 @@ def log_score_with_logsumexp(logits, sigma):
     return logits - torch.logsumexp(logits, dim=-1, keepdim=True) - scale
 
 
+@wrong("log_score")
+def log_score_of_enough_noise(logits, sigma):
+    return logits.log_softmax(-1) - torch.log(torch.expm1(sigma.clamp(min=0.01)))[:, None, None]
+
+
 @wrong("log_score", "Your result is exp() of the right one")
 def log_score_without_log(logits, sigma):
     return logits.softmax(-1) / torch.expm1(sigma)[:, None, None]
@@ -244,6 +249,16 @@ class NetworkWithoutMask(Base):
 @wrong("Network", "pass batch_first=True")
 class NetworkAcrossTexts(Base):
     batch_first = False
+
+
+@wrong("Network", "network.parameters() does not list all weights")
+class NetworkInAList(Base):
+    def __init__(self, num_tokens, length):
+        super().__init__(num_tokens, length)
+        self.hidden_layers = [nn.Linear(WIDTH, WIDTH)]
+
+    def hidden(self, x):
+        return self.hidden_layers[0](super().hidden(x))
 
 
 @wrong("Network", "Is there dropout?")
