@@ -621,7 +621,7 @@ def sample_that_leaves_masks(score, count, length, mask, steps, generator):
     return sampling(score, count, length, mask, steps, generator, last=False)
 
 
-@wrong("sample", "You take the most probable state")
+@wrong("sample", "All your texts are equal")
 def sample_by_argmax(score, count, length, mask, steps, generator):
     return sampling(score, count, length, mask, steps, generator, pick=lambda p: p.argmax(-1))
 

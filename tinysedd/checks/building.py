@@ -413,7 +413,6 @@ class sample:
         return [table, torch.arange(steps, 0, -1) / steps] if score.factor == 1 else [table]
 
     mistakes = {
-        "multinomial(1, generator=generator) => argmax(-1)": "You take the most probable state. Draw: multinomial.",
         "1 - p.sum(-1, keepdim=True) => 1 - p.amax(-1, keepdim=True)": "You subtract only the largest p. Subtract "
         "the sum of all p.",
         f"{STEP} => -torch.expm1(less - sigma)": "You use 1 - e^-(sigma - sigma'). The factor is "

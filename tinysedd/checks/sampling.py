@@ -223,7 +223,10 @@ def _drawn(results: Any, shape: tuple[int, ...], S: int) -> Tensor:
         refuse(unfit, f"Texts were expected, integers of shape {(*shape,)}; you returned {describe(results[0])}.")
         refuse(((x < 0) | (x >= S)).any(), f"States are the numbers 0 to {S - 1}.")
     calls = torch.stack(calls)
-    refuse((calls == calls[:, :1]).all(), "All your texts are equal. Draw the characters of each text on their own.")
+    refuse(
+        (calls == calls[:, :1]).all(),
+        "All your texts are equal. Draw each character of each text, and not the most probable.",
+    )
     return calls
 
 
@@ -297,9 +300,8 @@ class mended_sampler:
         f"{LAST} => process.denoise(score(x, sigma), x, sigma).argmax(-1)": "Your last step takes the most probable "
         "character, so rare ones come out too rarely. Draw from the probabilities instead.",
         ("0.02 => 0.001", f"{LAST} => x"): "A smaller last time leaves less noise, but still some. Remove all of it.",
-        "times[-1] => now": "Your last step uses the noise from before the loop's last step. Use the last time.",
-        ("tweedie(score => tweedie(last := score", "times[-1] => now", "denoise(score(x, sigma) => denoise(last"):
-        "Your last step uses an old score. Ask for the score of the new x, at the last time.",
+        "times[-1] => now": "Your last step uses the noise, or the score, from before the loop's last step. Ask for the "
+        "score of the new x, at the last time.",
         "score(x, sigma), x, less => score(x, sigma - less), x, less": "You ask for the score at the later noise. The "
         "texts still have the noise sigma.",
         "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Use the last time.",
@@ -593,9 +595,9 @@ class fill_probability:
             first, last = torch.arange(L) == 0, torch.arange(L) == L - 1
             yield denoiser, noise, goal, N
             yield denoiser, torch.where(torch.arange(L) < 2, noise, goal), goal, N
-            yield denoiser, torch.where(first, noise, goal), torch.where(last, (goal + 1) % N, goal), N  # x stays
             yield denoiser, noise, torch.where(first, noise, goal), N  # the goal has a gap too
             yield denoiser, torch.where(last, noise, goal), torch.where(first, noise, goal), N  # even where x has none
+            yield denoiser, torch.where(first, noise, goal), torch.where(last, (goal + 1) % N, goal), N  # x stays
         agree = _Denoiser(torch.tensor([[0.5, 0.0], [0.0, 0.5]]).double(), 0.9)
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 1]), 2
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
