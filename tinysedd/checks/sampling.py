@@ -300,8 +300,8 @@ class mended_sampler:
         f"{LAST} => process.denoise(score(x, sigma), x, sigma).argmax(-1)": "Your last step takes the most probable "
         "character, so rare ones come out too rarely. Draw from the probabilities instead.",
         ("0.02 => 0.001", f"{LAST} => x"): "A smaller last time leaves less noise, but still some. Remove all of it.",
-        "times[-1] => now": "Your last step uses the noise, or the score, from before the loop's last step. Ask for the "
-        "score of the new x, at the last time.",
+        "times[-1] => now": "Your last step uses the noise, or the score, from before the loop's last step. Ask for "
+        "the score of the new x, at the last time.",
         "score(x, sigma), x, less => score(x, sigma - less), x, less": "You ask for the score at the later noise. The "
         "texts still have the noise sigma.",
         "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Use the last time.",
