@@ -446,8 +446,8 @@ class _Run(tuple):
     again: Callable[[], Any]
 
 
-def _check_writing(run: _Run) -> None:
-    """ValueError if a program does not print, or does not return four new texts, or others in a second run."""
+def _check_writing(run: Any) -> None:
+    """ValueError if a `_Run` does not print, or does not return four new texts, or returns others a second time."""
     alphabet, network, written = run
     refuse(len(written) != 4, f"Return four texts at the end. You return {len(written)}.")
     refuse(run.prints < 8, f"Print step, loss and a text eight times on the way. You print {run.prints} times.")
