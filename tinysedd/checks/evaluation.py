@@ -174,6 +174,7 @@ class agreeing_share:
         yield torch.tensor([[1, 0, 1], [1, 0, 2]]), [0], [2]
         yield torch.tensor([[0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1], [0, 1, 0, 0]]), [0, 1], [2, 3]
         yield torch.tensor([[0, 1, 0, 1]]), [0, 1], [2, 3]
+        yield torch.tensor([[0, 1, 0, 1], [1, 0, 1, 1], [1, 1, 1, 1]]), [0, 1], [2, 3]  # the first pair always agrees
         yield torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1]]), [0, 1], [2, 3]
         for B, L, width in [(6, 8, 2), (20, 9, 3), (50, 12, 2)]:
             x = torch.randint(2, (B, L), generator=rng)
