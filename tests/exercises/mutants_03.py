@@ -694,3 +694,10 @@ def draws_pairs_of_texts(x0, sigma, N, generator):
     u = torch.rand(len(x0) // 2 + 1, x0.shape[1], generator=generator).repeat_interleave(2, 0)[: len(x0)]
     hit = u < 1 - torch.exp(-sigma)[:, None]
     return torch.where(hit, torch.randint(N, x0.shape, generator=generator), x0)
+
+
+@wrong("perturb_absorbing", "call no manual_seed")
+def noise_seeded_anew(x0, sigma, mask, generator):
+    generator.manual_seed(0)
+    hit = torch.rand(x0.shape, generator=generator) < 1 - torch.exp(-sigma)[:, None]
+    return torch.where(hit, mask, x0)

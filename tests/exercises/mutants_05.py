@@ -611,7 +611,7 @@ def noise_original(x0, mask, generator):
     return x, t
 
 
-@wrong("noised", "The masks are still drawn with a time for each character")
+@wrong("noised", "too often near 1/2")
 def noise_fixed_too_late(x0, mask, generator):
     t = 1 - torch.rand(x0.shape, generator=generator)
     x = torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0)
@@ -750,3 +750,30 @@ def noise_by_bernoulli(x0, mask, generator):
     t = 1 - torch.rand(len(x0), generator=generator)
     hit = torch.bernoulli(t[:, None].repeat(1, x0.shape[1]), generator=generator)
     return (x0 * (1 - hit) + mask * hit).long(), t.view(-1, 1)
+
+
+@wrong("initialize", "add no layer and no bias")
+def initialize_with_a_new_head(network):
+    initialized = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
+    for module in initialized:
+        torch.nn.init.normal_(module.weight, std=module.in_features**-0.5)
+    for block in network.blocks:
+        torch.nn.init.zeros_(block.out.weight)
+        torch.nn.init.zeros_(block.down.weight)
+    network.head = torch.nn.Linear(network.head.in_features, network.head.out_features)
+    torch.nn.init.zeros_(network.head.weight)
+
+
+@wrong("initialize", "The weights of out of block 0 should be exactly 0")
+def initialize_up_for_out(network):
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.normal_(module.weight, std=module.in_features**-0.5)
+    for part in (network.head, *(p for block in network.blocks for p in (block.up, block.down))):
+        torch.nn.init.zeros_(part.weight)
+
+
+@wrong("noised", "too often near 1/2")
+def noise_at_mean_times(x0, mask, generator):
+    t = (1 - torch.rand(x0.shape, generator=generator)).mean(-1, keepdim=True)
+    return torch.where(torch.rand(x0.shape, generator=generator) < t, mask, x0), t

@@ -760,3 +760,18 @@ def rates_in_a_list(s, x, Q, speed):
 @wrong("euler_step", "Return a tensor")
 def euler_in_an_array(rate, x, dt):
     return euler_in_numpy(rate, x, dt).numpy()
+
+
+@wrong("first_hitting", "numbers are wrong")
+def hitting_by_softmax(denoiser, L, mask, generator):
+    x = torch.full((L,), mask)
+    states = [x.clone()]
+    for i in torch.randperm(L, generator=generator):
+        x[i] = torch.multinomial(denoiser(x)[i].softmax(-1), 1, generator=generator)
+        states.append(x.clone())
+    return torch.stack(states)
+
+
+@wrong("hitting_times", "in each row, it is u^(1/n) times the one before it")
+def times_sorted_along_the_runs(count, n, generator):
+    return torch.rand(count, n, generator=generator).sort(dim=0, descending=True).values

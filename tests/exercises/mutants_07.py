@@ -618,3 +618,25 @@ def fill_after_the_fact(denoiser, x, goal, mask):
 def slide_free_as_integers(text, keep, length, mask):
     x, free = slide_by_padding(text, keep, length, mask)
     return x, free.int()
+
+
+@wrong("fill_probability", "wrong numbers are all 0")
+def fill_with_0_if_the_goal_differs(denoiser, x, goal, mask):
+    x, p = x.clone(), 1.0
+    for i in range(len(x)):
+        if mask != goal[i] != x[i] != mask:
+            return 0.0
+        if x[i] == mask != goal[i]:
+            p *= denoiser(x)[i, goal[i]].item()
+            x[i] = goal[i]
+    return p
+
+
+@wrong("fill_probability", "You write the goal over visible characters")
+def fill_after_copying_the_goal(denoiser, x, goal, mask):
+    gaps = ((x == mask) & (goal != mask)).nonzero().flatten().tolist()
+    x, p = torch.where((x != mask) & (goal != mask), goal, x), 1.0
+    for i in gaps:
+        p *= denoiser(x)[i, goal[i]].item()
+        x[i] = goal[i]
+    return p

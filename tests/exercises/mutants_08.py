@@ -456,3 +456,21 @@ def share_of_sets(x, first, second):
     same = torch.tensor([set(row[first].tolist()) == set(row[second].tolist()) for row in x]).double()
     p = same.mean()
     return p, (p * (1 - p) / len(x)).sqrt()
+
+
+@wrong("agreeing_share")
+def share_with_slices(x, first, second):
+    a, b = (x[:, k[0] : k[-1] + 1] for k in (first, second))
+    p = (a == b).all(-1).double().mean() if a.shape == b.shape else torch.tensor(0.0).double()
+    return p, (p * (1 - p) / len(x)).sqrt()
+
+
+@wrong("agreeing_share")
+def share_of_all_texts(x, first, second):
+    p = (x[:, first] == x[:, second]).all(0).double().mean()
+    return p, (p * (1 - p) / len(x)).sqrt()
+
+
+@wrong("autoregressive_loss")
+def loss_rolled(predict, x0, start):
+    return -predict(x0.roll(1, dims=1)).gather(-1, x0[..., None]).mean()

@@ -450,3 +450,8 @@ def law_in_loops(p, T):
 def law_by_softmax_of_logs(p, T):
     first = (p.sum(1).log() / T).softmax(0)
     return first[:, None] * (p.log() / T).softmax(1)
+
+
+@wrong("group_errors")
+def errors_never_below_0(f, g, k, n):
+    return (n * f[k] - f[k : k + n].sum()).clamp(min=0), (n * (g[k] - f[k])).clamp(min=0)

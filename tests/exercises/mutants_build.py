@@ -151,6 +151,11 @@ def log_score_with_logsumexp(logits, sigma):
     return logits - torch.logsumexp(logits, dim=-1, keepdim=True) - scale
 
 
+@wrong("log_score")
+def log_score_of_enough_noise(logits, sigma):
+    return logits.log_softmax(-1) - torch.log(torch.expm1(sigma.clamp(min=0.01)))[:, None, None]
+
+
 @wrong("log_score", "Your result is exp() of the right one")
 def log_score_without_log(logits, sigma):
     return logits.softmax(-1) / torch.expm1(sigma)[:, None, None]
@@ -244,6 +249,16 @@ class NetworkWithoutMask(Base):
 @wrong("Network", "pass batch_first=True")
 class NetworkAcrossTexts(Base):
     batch_first = False
+
+
+@wrong("Network", "network.parameters() does not list all weights")
+class NetworkInAList(Base):
+    def __init__(self, num_tokens, length):
+        super().__init__(num_tokens, length)
+        self.hidden_layers = [nn.Linear(WIDTH, WIDTH)]
+
+    def hidden(self, x):
+        return self.hidden_layers[0](super().hidden(x))
 
 
 @wrong("Network", "Is there dropout?")
@@ -403,10 +418,25 @@ def train(network, texts, mask, steps, generator):
         yield loss.item()
 
 
-def training(network, texts, mask, steps, generator, lr=5e-3, zero=True, move=True, sign=1, draw=None, time=None):
+def training(
+    network,
+    texts,
+    mask,
+    steps,
+    generator,
+    lr=5e-3,
+    zero=True,
+    move=True,
+    sign=1,
+    draw=None,
+    time=None,
+    kind=torch.optim.AdamW,
+    fresh=False,
+):
     """A plainer loop with independent times, and what the wrong ones change."""
-    optimizer, losses = torch.optim.Adam(network.parameters(), lr), []
+    optimizer = kind(network.parameters(), lr)
     for _ in range(steps):
+        optimizer = kind(network.parameters(), lr) if fresh else optimizer
         x0 = draw() if draw else texts[torch.randint(len(texts), (BATCH,), generator=generator)]
         t = time() if time else 1 - torch.rand(len(x0), generator=generator)
         x = add_noise(x0, total_noise(t), mask, generator)
@@ -416,13 +446,43 @@ def training(network, texts, mask, steps, generator, lr=5e-3, zero=True, move=Tr
         (sign * loss).backward()
         if move:
             optimizer.step()
-        losses.append(loss.item())
-    return losses
+        yield loss.item()
 
 
 @right("train")
-def train_with_a_list(network, texts, mask, steps, generator):
+def train_at_independent_times(network, texts, mask, steps, generator):
     return training(network, texts, mask, steps, generator)
+
+
+@wrong("train", "After each step, yield loss.item()")
+def train_with_a_list(network, texts, mask, steps, generator):
+    return [*training(network, texts, mask, steps, generator)]
+
+
+@wrong("train", "before the first `yield`")
+def train_before_yielding(network, texts, mask, steps, generator):
+    yield from [*training(network, texts, mask, steps, generator)]
+
+
+@wrong("train", "Your optimizer is SGD")
+def train_with_sgd(network, texts, mask, steps, generator):
+    return training(network, texts, mask, steps, generator, kind=torch.optim.SGD)
+
+
+@wrong("train", "a new optimizer in each step")
+def train_with_new_optimizers(network, texts, mask, steps, generator):
+    return training(network, texts, mask, steps, generator, fresh=True)
+
+
+@wrong("train", "Your learning rate is 1e-05")
+def train_slowly(network, texts, mask, steps, generator):
+    return training(network, texts, mask, steps, generator, lr=1e-5)
+
+
+@wrong("train", "The times are the same in every step")
+def train_at_the_same_times(network, texts, mask, steps, generator):
+    t = 1 - torch.rand(BATCH, generator=generator)
+    return training(network, texts, mask, steps, generator, time=lambda: t)
 
 
 @wrong("train", "Gradients add up")
@@ -561,7 +621,7 @@ def sample_that_leaves_masks(score, count, length, mask, steps, generator):
     return sampling(score, count, length, mask, steps, generator, last=False)
 
 
-@wrong("sample", "You take the most probable state")
+@wrong("sample", "All your texts are equal")
 def sample_by_argmax(score, count, length, mask, steps, generator):
     return sampling(score, count, length, mask, steps, generator, pick=lambda p: p.argmax(-1))
 
@@ -579,6 +639,23 @@ def sample_without_step(score, count, length, mask, steps, generator):
 @wrong("sample", "you remove all the noise")
 def sample_that_jumps(score, count, length, mask, steps, generator):
     return sampling(score, count, length, mask, steps, generator, factor=lambda a, b: torch.expm1(a))
+
+
+@wrong("sample", "You subtract only the largest p")
+def sample_that_stays_too_often(score, count, length, mask, steps, generator):
+    x = torch.full((count, length), mask)
+    sigmas = total_noise(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
+    for sigma, less in zip(sigmas[:-1], sigmas[1:]):
+        p = score(x, sigma.float().expand(count)).double().exp() * torch.expm1(sigma - less)
+        stay = (1 - p.amax(-1, keepdim=True)).clamp(min=0) * (less > 0)
+        y = torch.cat([p, stay], -1).flatten(0, 1).multinomial(1, generator=generator).view(count, length)
+        x = torch.where(x == mask, y, x)
+    return x
+
+
+@wrong("sample", "You use 1 - e^-(sigma - sigma')")
+def sample_with_the_sign_flipped(score, count, length, mask, steps, generator):
+    return sampling(score, count, length, mask, steps, generator, factor=lambda a, b: -torch.expm1(b - a))
 
 
 @wrong("sample", "evenly spaced times")
@@ -609,17 +686,21 @@ def sample_without_generator(score, count, length, mask, steps, generator):
 # main ---------------------------------------------------------------------------------------------------------------
 
 
-def program(text, every, steps, mask=None, learn=True, fresh=False, letters=None):
+def program(
+    text, every, steps, mask=None, learn=True, fresh=False, letters=None, seed=0, prints=8, count=4, stride=LENGTH
+):
     """A right program, and what the wrong ones change."""
     alphabet, texts = blocks(text, LENGTH, every)
-    torch.manual_seed(0)
+    if seed is not None:
+        torch.manual_seed(seed)
     generator, mask = torch.Generator().manual_seed(0), len(alphabet) if mask is None else mask
     network = Base(len(alphabet), LENGTH)
     losses = train(network, texts, mask, steps, generator)
-    if learn:
-        print(f"loss {list(losses)[-1]:.3f}")
+    last = list(losses)[-1] if learn else 0.0
+    for _ in range(prints):
+        print(f"loss {last:.3f}")
     writer = Base(len(alphabet), LENGTH) if fresh else network
-    x = sample(writer, 4, LENGTH, len(alphabet), LENGTH, generator)
+    x = sample(writer, count, LENGTH, len(alphabet), stride, generator)
     return alphabet, network, ["".join((letters or alphabet)[i] for i in row) for row in x]
 
 
@@ -634,8 +715,8 @@ def main_with_samples_on_the_way(text, every, steps):
     generator, N = torch.Generator().manual_seed(3), len(alphabet)
     network = Base(N, 16)
     for step, loss in enumerate(train(network, texts, N, steps, generator), 1):
-        if step % (steps // 4) == 0:
-            written = ["".join(alphabet[i] for i in row) for row in sample(network, 8, 16, N, 16, generator)]
+        if step % (steps // 8) == 0:
+            written = ["".join(alphabet[i] for i in row) for row in sample(network, 4, 16, N, 16, generator)]
             print(step, f"{loss:.3f}", written[0])
     return alphabet, network, written
 
@@ -672,7 +753,33 @@ def main_with_a_fresh_network(text, every, steps):
     return program(text, every, steps, fresh=True)
 
 
-@wrong("main", "Give sample the trained network")
+@wrong("main", "not what your network wrote last")
+def main_with_training_texts(text, every, steps):
+    alphabet, network, _ = program(text, every, steps)
+    return alphabet, network, [text[k * every :][:LENGTH] for k in range(4)]
+
+
+@wrong("main", "A second run gives")
+def main_with_other_weights_each_time(text, every, steps):
+    return program(text, every, steps, seed=None)
+
+
+@wrong("main", "You print 0 times")
+def main_in_silence(text, every, steps):
+    return program(text, every, steps, prints=0)
+
+
+@wrong("main", "You return 1.")
+def main_with_one_text(text, every, steps):
+    return program(text, every, steps, count=1)
+
+
+@wrong("main", "Write in LENGTH steps of sample, here 8, not in 1")
+def main_in_one_step(text, every, steps):
+    return program(text, every, steps, stride=1)
+
+
+@wrong("main", "not what your network wrote last")
 def main_with_another_alphabet(text, every, steps):
     return program(text, every, steps, letters="ba")
 

@@ -6,10 +6,14 @@
 import itertools
 import linecache
 import traceback
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tinysedd import minimal, show
 from tinysedd.checks import learning, noise, sampling
@@ -64,6 +68,7 @@ class log_score:
             logits = 2 * torch.randn(B, L, N, generator=rng)
             yield logits, sigma * torch.linspace(1, 2, B)
         yield torch.tensor([[[800.0, 0.0, -3.0]]]), torch.tensor([0.7])
+        yield torch.randn(2, 1, 3, generator=rng), torch.tensor([1e-6, 30.0])
 
     mistakes = {
         "logits.log_softmax(-1) => torch.log(logits.softmax(-1))": "You get -inf where a probability is too small for "
@@ -126,6 +131,9 @@ class Network:
         refuse(alike, "The network cannot tell positions apart. Add an embedding of the position.")
         same = torch.allclose(_ask(network, noise, sigma), _ask(network, noise - 1, sigma), atol=1e-6)
         refuse(same, "The mask looks like the last character. It is a state of its own: embed num_tokens + 1 states.")
+        hidden = {id(leaf) for leaf in _leaves(log_s)} - {id(weight) for weight in network.parameters()}
+        listed = "network.parameters() does not list all weights, so some are never trained. Is there a list of layers?"
+        refuse(hidden, f"{listed} Use nn.ModuleList, and nn.Parameter for a single tensor.")
         log_s.sum().backward()
         unused = [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]
         refuse(unused, f"These weights are never used in forward: {', '.join(unused[:3])}.")
@@ -144,6 +152,19 @@ class Network:
         ax.set(xlabel="where a character changes", ylabel="where the scores change", title="Who sees whom")
         ax.set(xticks=range(0, 12, 2), yticks=range(0, 12, 2))
         return show.describe(fig, "How much a new character at one position changes the scores at each position.")
+
+
+def _leaves(result: Tensor) -> list[Tensor]:
+    """All tensors that get a gradient from a result."""
+    todo: list[Any] = [result.grad_fn]
+    seen, found = set(), []
+    while todo:
+        node = todo.pop()
+        if node and node not in seen:
+            seen.add(node)
+            found += [node.variable] if hasattr(node, "variable") else []
+            todo += [following for following, _ in node.next_functions]
+    return found
 
 
 def _ask(network: nn.Module, x: Tensor, sigma: Tensor) -> Tensor:
@@ -174,6 +195,7 @@ class score_entropy_loss:
         for B, L, N in [(1, 1, 2), (1, 3, 3), (2, 3, 4), (3, 2, 5), (4, 6, 3)]:
             x0 = torch.randint(N, (B, L), generator=rng)
             t = torch.rand(B, generator=rng) * 0.8 + 0.1
+            t[1:2], t[3:4] = 1e-3, 1.0
             x = x0.masked_fill(torch.rand(B, L, generator=rng) < 0.6, N)
             x[0, 0] = N
             yield 2 * torch.randn(B, L, N, generator=rng), x, x0, t, N
@@ -256,9 +278,20 @@ class train:
             yield _Table(L, N), texts, N, steps, torch.Generator().manual_seed(L)
 
     def measure(result: Any, network, texts, mask, steps, generator):
-        usable = hasattr(result, "__iter__") and not isinstance(result, Tensor | str)
-        refuse(not usable, f"After each step, yield loss.item(). But your function returned {describe(result)}.")
-        losses = list(itertools.islice(result, steps + 1))
+        refuse(
+            not hasattr(result, "__next__"),
+            f"After each step, yield loss.item(). But your function returned {describe(result)}.",
+        )
+        used: dict[Any, float] = {}  # each optimizer, and its highest learning rate
+
+        def note(optimizer: Any, *_: Any) -> None:
+            used[optimizer] = max(float(g["lr"]) for g in [*optimizer.param_groups, {"lr": used.get(optimizer, 0.0)}])
+
+        with register_optimizer_step_pre_hook(note):
+            losses = list(itertools.islice(result, 1))
+            early = len(network.asked) >= steps
+            losses += itertools.islice(result, steps)
+        refuse(early, "You take all steps before the first `yield`. Yield each loss right after its step.")
         refuse(not network.asked, "Your function never asks the network.")
         tensors = any(isinstance(loss, Tensor) for loss in losses)
         refuse(tensors, "Yield a number, loss.item(). A tensor keeps the whole computation of its step in memory.")
@@ -274,11 +307,17 @@ class train:
         refuse(p[:, 0].std() < 0.1, "All texts have the same time. Draw t at random for each text, in (0, 1].")
         one_time = all(len(s.unique()) == 1 for _, s in network.asked)
         refuse(one_time, "All texts of a batch have the same time. Draw a time for each text, shape (B,).")
+        again = all(torch.equal(s, network.asked[0][1]) for _, s in network.asked)
+        refuse(again, "The times are the same in every step. Draw new ones in each step.")
         clear = x[hit.sum(1) == 0]
         few = len(clear) > 60 and len(clear.unique(dim=0)) < len(texts.unique(dim=0)) / 3
         refuse(few, "You train on the same few texts in every step. Draw a new batch in each step.")
         refuse(network.stale, "Gradients add up from step to step. Call optimizer.zero_grad() before loss.backward().")
         refuse(not network.table.any(), "The weights never change. Call loss.backward(), then optimizer.step().")
+        refuse(len(used) > 1, "You make a new optimizer in each step, so it forgets its averages. Make one at first.")
+        for kind, rate in ((type(optimizer).__name__, rate) for optimizer, rate in used.items()):
+            refuse("Adam" not in kind, f"Your optimizer is {kind}. Use torch.optim.AdamW.")
+            refuse(not LR / 10 < rate < LR * 10, f"Your learning rate is {rate:g} at most. Use LR, which is {LR:g}.")
         learned = (10 * network.table.detach()).double().softmax(-1)
         truth = train._definition.exact(network, texts, mask, steps, generator)
         cost = -(truth * learned.clamp(min=1e-30).log()).sum(-1).mean()
@@ -304,6 +343,7 @@ class _Exact(sampling._Score):
     def __init__(self, p: Tensor, factor: float = 1.0):
         super().__init__(p, Absorbing(len(p)))
         self.factor, self.noise = factor, torch.full((TEXTS, p.ndim), len(p))
+        self.masks: dict[float, float] = {}  # the fraction of masks at each noise level, in the last call
         self.last, self.redrawn = self.noise, False
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -313,6 +353,7 @@ class _Exact(sampling._Score):
         log_s = super().__call__(x, sigma)[..., :N]
         self.redrawn |= x.shape == self.last.shape and bool(((self.last != N) & (x != self.last)).any())
         self.last = x.clone()
+        self.masks[float(sigma[0])] = (x == N).double().mean().item()
         even = (-torch.log(torch.expm1(sigma) * N))[:, None, None]
         return torch.where((x == N)[..., None], log_s, even) + torch.tensor(self.factor).log()
 
@@ -326,7 +367,7 @@ STEP = "torch.expm1(sigma - less)"
     seconds=60,
     repeats=2,
     measured=f"the fraction of each text among {2 * TEXTS:,}: rows for the first character, columns for the second; "
-    "the mask comes last",
+    "the mask comes last. Result 2: the fraction of masks before each step",
 )
 class sample:
     def reference(score: Any, count, length, mask, steps, generator):
@@ -358,17 +399,24 @@ class sample:
         refuse(redrawn, "A visible character changed. Only masks are replaced: torch.where(x == mask, y, x).")
         left = (calls == mask).any()
         refuse(left, "Masks are left at the end. In the last step, to noise 0, staying a mask has probability 0.")
-        return sampling._shares(calls, mask + 1)
+        table = sampling._shares(calls, mask + 1)
+        if score.factor < 1:
+            return [table]  # how many masks fall depends on what makes up for the factor
+        return [table, torch.tensor([score.masks[s] for s in levels])]
 
     def exact(score: Any, count, length, mask, steps, generator):
         """Each position is unmasked in a random step. Two in the same step are drawn as if independent."""
         p = score.p
         if length == 2:
             p = (1 - 1 / steps) * p + p.sum(1, keepdim=True) * p.sum(0) / steps
-        return nn.functional.pad(p, (0, 1) * length)
+        table = nn.functional.pad(p, (0, 1) * length)
+        return [table, torch.arange(steps, 0, -1) / steps] if score.factor == 1 else [table]
 
     mistakes = {
-        "multinomial(1, generator=generator) => argmax(-1)": "You take the most probable state. Draw: multinomial.",
+        "1 - p.sum(-1, keepdim=True) => 1 - p.amax(-1, keepdim=True)": "You subtract only the largest p. Subtract "
+        "the sum of all p.",
+        f"{STEP} => -torch.expm1(less - sigma)": "You use 1 - e^-(sigma - sigma'). The factor is "
+        "e^(sigma - sigma') - 1.",
         f"* {STEP} =>": "The length of the step is missing. The probability of y is s_y (e^(sigma - sigma') - 1).",
         f"{STEP} => torch.expm1(sigma)": "In every step you remove all the noise. A step from sigma to sigma' turns a "
         "mask into y with probability s_y (e^(sigma - sigma') - 1).",
@@ -388,6 +436,38 @@ class sample:
         never, times = torch.zeros(16, dtype=torch.bool), torch.linspace(1, 0, len(states))
         film = Trajectory(torch.stack(states), times, never, 24, mask=process.mask, alphabet=world.alphabet)
         return show.animation(film)
+
+
+class _Run(tuple):
+    """What a program returned, and what was noted: the texts its network was asked about, prints, and a second run."""
+
+    asked: list[Tensor]
+    prints: int
+    again: Callable[[], Any]
+
+
+def _check_writing(run: Any) -> None:
+    """ValueError if a `_Run` does not print, or does not return four new texts, or returns others a second time."""
+    alphabet, network, written = run
+    refuse(len(written) != 4, f"Return four texts at the end. You return {len(written)}.")
+    refuse(run.prints < 8, f"Print step, loss and a text eight times on the way. You print {run.prints} times.")
+    masked = [bool((x == len(alphabet)).all()) for x in run.asked]
+    refuse(not any(masked), "Your network never writes. Give sample the trained network.")
+    first = len(masked) - 1 - masked[::-1].index(True)
+    while first > 0 and masked[first - 1] and run.asked[first - 1].shape == run.asked[first].shape:
+        first -= 1  # no mask fell in the first step
+    length, x, steps = len(written[0]), run.asked[-1].tolist(), len(masked) - first
+    seen = ["".join([*alphabet, "_"][i] for i in row) for row in x]  # in the last step
+    new = all(b in (a, "_") for w, y in zip(written[-len(x) :], seen) for a, b in zip(w, y))
+    problem = "These texts are not what your network wrote last. Call sample after the training, and return its texts"
+    refuse(not new, f"{problem} in the letters of the alphabet.")
+    refuse(steps != length, f"Write in LENGTH steps of sample, here {length}, not in {steps}.")
+    _, other, texts = run.again()
+    equal = texts == written and all(map(torch.equal, network.parameters(), other.parameters()))
+    problem = (
+        "A second run gives another network, or other texts. Call torch.manual_seed(0) before you make the network"
+    )
+    refuse(not equal, f"{problem}, and give the generator a fixed seed, too.")
 
 
 @exercise(
@@ -411,6 +491,22 @@ class main:
         yield "aaab" * 500, 2, 80  # a at even places
         yield ("a" * 64 + "b" * 64) * 10, 64, 80  # blocks of one character
 
+    def call(function: Any, text, every, steps):
+        asked: list[tuple[nn.Module, Tensor]] = []
+
+        def note(module: nn.Module, inputs: tuple) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and not inputs[0].is_floating_point():
+                asked.append((module, inputs[0].clone()))
+
+        with register_module_forward_pre_hook(note), mock.patch("builtins.print", wraps=print) as printed:
+            result = function(text, every, steps)
+        if not isinstance(result, list | tuple) or len(result) != 3:
+            return result
+        run = _Run(result)
+        run.asked, run.prints = [x for module, x in asked if module is result[1]], printed.call_count
+        run.again = (lambda: function(text, every, steps)) if every == 2 else (lambda: result)
+        return run
+
     def measure(result: Any, text, every, steps):
         three = isinstance(result, list | tuple) and len(result) == 3
         refuse(not three, f"main should return (alphabet, network, written), but you returned {describe(result)}.")
@@ -428,12 +524,12 @@ class main:
         if every == 64:
             flat, looped = (p[1, -1] - p[2, -1]).abs() < 0.3, "for loss in train(...)"
             refuse(flat, f"The network has hardly learned anything. train runs only while you loop over it: {looped}.")
+            _check_writing(result)
             return p[1:, -1]
         p = p[0, :4]
         elsewhere = any((p - torch.tensor(q)).abs().max() < 0.15 for q in ([0.75] * 4, [1.0, 1, 1, 0]))
         refuse(elsewhere, "Your blocks do not start every `every` characters. Pass `every` on to blocks.")
-        shown = sum(w[::2].count("a") for w in written) >= 0.9 * length / 2 * len(written)
-        refuse(not shown, "Your texts do not show what was learned. Give sample the trained network.")
+        _check_writing(result)
         return p
 
     def exact(text: Any, every, steps):

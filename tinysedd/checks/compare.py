@@ -81,7 +81,7 @@ def difference(given: Any, expected: Any, tolerance: Tolerance, slack: float = 1
             return f"{len(expected)} results were expected, but you returned {describe(given)}."
         for k, (g, e) in enumerate(zip(given, expected), 1):
             if part := difference(g, e, tolerance, slack):
-                text = f"Result {k} of {len(expected)}: {part}"
+                text = f"Result {k} of {len(expected)}: {part}" if len(expected) > 1 else part
                 return _numbers(text, part.digits) if isinstance(part, WrongNumbers) else text
         return None
     try:

@@ -98,6 +98,7 @@ class Exercise:
         mistakes                       optional: a dict from wrong versions to diagnoses. A wrong version is an edit
                                        "old => new" of the reference, or two in a tuple; an expression of its `result`
                                        and arguments; or a function
+        call(function, *arguments)     optional: calls the function, if more is to be noted than what it returns
         picture(function)              optional: a figure made with the student's function, shown if the check passes
 
     Attributes:
@@ -110,6 +111,7 @@ class Exercise:
         measured: what the numbers of the measure are, in words for the student.
         gradient: name of the argument whose gradient must arrive and agree: a tensor, or a function that returns one.
             The gradient of a function is that with respect to its `weight`, or else to a shift of its results.
+        operations: how many PyTorch operations the largest case may take, if loops over characters would be too slow.
         slips: whether a message may quote the part of the reference where a slip is; not if finding it is the exercise.
     """
 
@@ -122,6 +124,7 @@ class Exercise:
     measured: str = ""
     gradient: str = ""
     slips: bool = True
+    operations: int = 0
     _known: dict[tuple[Callable, int], Outcome] = field(default_factory=dict, init=False)
 
     def __dir__(self) -> list[str]:
@@ -211,6 +214,8 @@ class Exercise:
         self._check_generator(function, given)
         if self.gradient:
             self._check_gradient(function)
+        if self.operations:
+            self._check_speed(function)
         return Passed(f"{self.name} is right: {self.success}", self._picture(function))
 
     def _picture(self, function: Callable) -> Any:
@@ -236,11 +241,11 @@ class Exercise:
         Raises:
             CheckFailed: the function raises NotImplementedError or exceeds the time limit.
         """
-        arguments = _copy(case)
+        arguments, call = _copy(case), getattr(self._definition, "call", lambda f, *a: f(*a))
         with _seeded(seed):
             try:
                 with _time_limit(self.seconds) if limited else contextlib.nullcontext():
-                    results = [function(*arguments) for _ in range(self.repeats)]
+                    results = [call(function, *arguments) for _ in range(self.repeats)]
                 outcome = Outcome(raw=results if self.repeats > 1 else results[0])
                 outcome.result = outcome.raw
                 if not self.in_place:
@@ -341,7 +346,7 @@ class Exercise:
             if blind is not False and self._varies(self._reference, case):
                 blind = False if self._varies(function, case) else case
         if blind:
-            problem = "Two different generators gave the same result. Do not seed one of your own:"
+            problem = "Two different generators gave the same result. Call no manual_seed, and"
             raise self._failed(f"{problem} pass `generator=generator` to every random call.", blind)
 
     def _varies(self, function: Callable, case: tuple) -> bool:
@@ -350,6 +355,14 @@ class Exercise:
         other = [tuple(s if isinstance(a, torch.Generator) else a for a in case) for s in seeds]
         first, *rest = (self.run(function, arguments) for arguments in other)
         return any(o.error or difference(o.result, first.result, 0.0) for o in rest)
+
+    def _check_speed(self, function: Callable) -> None:
+        """Raise CheckFailed if the largest case takes too many operations; time would depend on the machine."""
+        with _Operations() as operations:
+            self.run(function, self._cases[-1])
+        if operations.count > self.operations:
+            problem = f"The numbers are right, but this takes {operations.count:,} PyTorch operations. Loops over"
+            raise self._failed(f"{problem} characters are too slow here: compute with whole tensors.", self._cases[-1])
 
     def _check_gradient(self, function: Callable) -> None:
         """Raise CheckFailed unless the gradient arrives at the argument `gradient`, and agrees with the reference's."""
@@ -516,6 +529,16 @@ def _single_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+class _Operations(torch.overrides.TorchFunctionMode):
+    """Counts PyTorch operations."""
+
+    count = 0
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
 class _TimeUp(BaseException):

@@ -174,10 +174,12 @@ class agreeing_share:
         yield torch.tensor([[1, 0, 1], [1, 0, 2]]), [0], [2]
         yield torch.tensor([[0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1], [0, 1, 0, 0]]), [0, 1], [2, 3]
         yield torch.tensor([[0, 1, 0, 1]]), [0, 1], [2, 3]
+        yield torch.tensor([[0, 1, 0, 1], [1, 0, 1, 1], [1, 1, 1, 1]]), [0, 1], [2, 3]  # the first pair always agrees
         yield torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1]]), [0, 1], [2, 3]
         for B, L, width in [(6, 8, 2), (20, 9, 3), (50, 12, 2)]:
             x = torch.randint(2, (B, L), generator=rng)
             yield x, list(range(1, 1 + width)), list(range(L - width, L))
+            yield x, [0, 3], [L - 1, 4]  # with a gap, and not in order
 
     mistakes = {
         "x[:, first] == x[:, second] => x[:, first].sort(-1)[0] == x[:, second].sort(-1)[0]": "You compare which "
@@ -209,6 +211,7 @@ class group_errors:
         for L, k, n in [(3, 0, 2), (4, 1, 2), (5, 2, 3), (5, 4, 1), (6, 1, 3), (7, 2, 3), (8, 3, 4)]:
             f = 4 * torch.rand(L, generator=rng).sort(descending=True).values
             yield f, f + 0.2 + torch.rand(L, generator=rng), k, n
+            yield f.flip(0), f - torch.rand(L, generator=rng), k, n  # not like a good model, but the ledger holds
 
     mistakes = {
         "f[k : k + n].sum() => n * f[k : k + n].sum()": "You multiply the sum by n, too. It has n terms already.",

@@ -101,7 +101,7 @@ def _noised(rng: torch.Generator, B: int, L: int, N: int, kind: type[Process], s
     return kind(N).perturb(x0, torch.ones(B), rng), x0, sigma * torch.linspace(1, 2, B)
 
 
-SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 0.01), (3, 2, 5, 3.0), (2, 4, 3, 0.3)]  # B, L, N, sigma
+SIZES = [(1, 1, 2, 0.5), (1, 2, 3, 1.0), (2, 3, 4, 1e-4), (3, 2, 5, 3.0), (2, 4, 3, 0.3)]  # B, L, N, sigma
 
 
 @exercise("a prediction of the clean text gives every ratio, and visible characters are final.")
@@ -152,7 +152,11 @@ NOISE = {  # mistakes in q(y | a)
 }  # fmt: skip
 
 
-@exercise("the score is the average of the keys, weighted by the probability of each character.", gradient="posterior")
+@exercise(
+    "the score is the average of the keys, weighted by the probability of each character.",
+    gradient="posterior",
+    operations=600,
+)
 class uniform_score:
     def reference(posterior: Any, x, sigma):
         N = posterior.shape[-1]
@@ -167,6 +171,8 @@ class uniform_score:
             yield _denoiser(rng, B, L, N), x, sigmas
         p = torch.eye(3)[None]
         yield p, torch.tensor([[0, 2, 1]]), torch.tensor([0.7])
+        x, _, sigmas = _noised(rng, 4, 3, 26, Uniform, 0.5)
+        yield _denoiser(rng, 4, 3, 26), x, sigmas
 
     mistakes = NOISE | {
         "(posterior / seen) @ T => (posterior @ T) / (posterior @ T).gather(-1, x[..., None])": "This is a ratio of "
@@ -265,6 +271,15 @@ class absorbing_score_entropy:
         f"{KEY} => -{KEY.replace('sigma', '-sigma')}": "You changed the key, which was right. Look somewhere else.",
         (f"{KEY} => -{KEY.replace('sigma', '-sigma')}", f"{SUM} => cost.mean(-1)"): "You changed the key, which was "
         "right: r = 1 / (e^sigma - 1). And the bug is still there.",
+        f"{KEY} => torch.exp(sigma)": "You changed the key, which was right: r = 1 / (e^sigma - 1).",
+        f"{SUM} => cost.mean(-1) * (N + 1)": "Too large by the factor (N + 1) / N: the mask is no y.",
+        ("log_score[..., :N] => log_score", "one_hot(x0, N) => one_hot(x0, N + 1)"): "The column of the mask has a "
+        "cost now. Sum over the N characters only.",
+        f"{SUM}, 0.0) => {SUM}, 0.0) / masked.sum(-1, keepdim=True).clamp(min=1)": "You divide by the number of masks "
+        "of each text. Each mask has its own cost.",
+        f"{SUM} => torch.exp(sigma)[:, None] * {SUM}": "You multiply by e^sigma, which `nats_per_word` does already.",
+        f"{SUM} => -log_score[..., :N].log_softmax(-1).gather(-1, x0[..., None]).squeeze(-1)": "This is a "
+        "cross-entropy. Sum the costs of the ratios, as the given code does.",
         "x == N => x == x": "Visible characters now have a cost. Only masks can jump back.",
         "torch.xlogy(r, s) => r * s.log()": "You get nan where a character is impossible: log s is -inf there, and 0 "
         "times -inf is nan. Use torch.xlogy(r, s), which is 0.",
@@ -364,6 +379,11 @@ class weighted_loss:
         "The loss is the mean over all characters.",
         "score(x, sigma), x, x0, sigma => score(x, t), x, x0, t": "You use the time t as the total noise. sigma is "
         "process.schedule.total(t).",
+        "rate(t) => rate(sigma)": "You ask for the rate at sigma. It is the rate at the time t.",
+        "weight = process.schedule.rate(t) * (1 - torch.exp(-sigma)) => weight = torch.expm1(sigma)": "Your weight is "
+        "e^sigma - 1, without the schedule. Use process.schedule.rate(t).",
+        f"{MEAN} => (weight * entropy.sum(-1) / (x != x0).sum(-1).clamp(min=1)).mean()": "You divide by the number of "
+        "hit characters of each text. The loss is the mean over all characters.",
         "x, x0, sigma => x0, x, sigma": "You swapped x and x0: score_entropy takes the noised texts first.",
     }  # fmt: skip
 
@@ -425,6 +445,8 @@ class _Network(nn.Module):
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.constant_(module.weight, 7.0 if isinstance(module, nn.Linear) else 1.0)
 
+        self.before = [name for name, _ in self.named_parameters()]
+
     def __repr__(self) -> str:
         return f"(a network of width {self.embed.embedding_dim}; number of blocks: {len(self.blocks)})"
 
@@ -462,6 +484,8 @@ class initialize:
             refuse(size > 0 if zero else abs(size - 1) > 0.08, f"The weights of {name} should {wanted}. {found}")
         frozen = not all(p.requires_grad for p in network.parameters())
         refuse(frozen, "Some weights no longer require a gradient, so training never changes them, not even zeros.")
+        replaced = [name for name, _ in network.named_parameters()] != network.before
+        refuse(replaced, "The network has other weights now. Set the weights that are there: add no layer and no bias.")
         reshaped = any(w.shape != (m.out_features, m.in_features) for w, m in zip(weights, parts.values()))
         refuse(reshaped, "Some weights have another shape now. Keep the shape of each, (outputs, inputs).")
         others = [m.weight for m in network.modules() if isinstance(m, nn.Embedding | nn.RMSNorm)]
@@ -539,6 +563,12 @@ class block_forward:
         ("h = h + => h =", "return h + => return"): "You add nothing to h any more. Each part adds its result: h + ...",
         ("h = h + => a =", "return h => return h + a"): "Both parts see the same h. The MLP should see the h to which "
         "attention has been added.",
+        ("h = h + => a =", "return h + self.mlp(self.norm2(h)) => return h + a + self.mlp(self.norm2(a))"): "The MLP "
+        "sees only the result of attention. It should see h with that added.",
+        ("h = h + self.attend(self.norm1(h)) => h = self.norm1(h); h = h + self.attend(h)",
+         "return h + self.mlp(self.norm2(h)) => h = self.norm2(h); return h + self.mlp(h)"): "You add to the "
+        "normalized h. Add to h itself: only attention and the MLP see it normalized.",
+        "return h => self.norm2(h); return h + self.mlp(h)  #": "The MLP does not see what norm2 returns.",
         ("h = h + => a = h +", "self.norm2(h) => self.norm2(a)"): "You add the MLP's result to the old h, so the "
         "result of attention is lost.",
     }  # fmt: skip
@@ -548,6 +578,7 @@ TEXTS = 3000  # per batch, in each of 2 calls, enough to compare frequencies
 
 
 TIME, DRAWN = "(len(x0), 1)", "torch.rand(x0.shape, generator=generator)"
+ONE_NUMBER = "Draw one random number for each text, return it, and use it for the masks, too."
 ONE_TIME = (
     "The masks are still drawn with a time for each character, so about half of each text is masked. Your t has one "
     "number for each text now; use it for the masks too."
@@ -588,6 +619,8 @@ class noised:
         hit, t = map(torch.cat, zip(*calls))
         off = (t.mean() - 0.5).abs() > 0.03
         refuse(off, f"Draw the times evenly from (0, 1], with torch.rand. The mean of yours is {t.mean():.2f}.")
+        middle = ((t > 0.25) & (t < 0.75)).double().mean() > 0.56
+        refuse(middle, f"Your times are too often near 1/2. Is t a mean? {ONE_NUMBER}")
         count = torch.bincount(hit.sum(-1), minlength=L + 1) / len(hit)
         early, late = (hit[half[:, 0]].double().mean() for half in (t < 0.5, t >= 0.5))
         found = [count, hit.double().mean(0), early, late]
@@ -600,7 +633,6 @@ class noised:
         return [torch.full((L + 1,), 1 / (L + 1)), torch.full((L,), 0.5), torch.tensor(0.25), torch.tensor(0.75)]
 
     mistakes = {
-        (f"{TIME} => x0.shape", "x0), t => x0), t.mean(-1, keepdim=True)"): ONE_TIME,
         (f"{TIME} => x0.shape", "x0), t => x0), t[:, :1]"): ONE_TIME,
         "< t => < 0.5": "You mask half of each text at any time. At time t, mask a character with probability t.",
         "rand(x0.shape => rand((len(x0), 1)": "You mask a text as a whole or not at all. Draw one time for each text, "

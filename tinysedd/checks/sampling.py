@@ -159,6 +159,14 @@ class euler_step:
         f"{END} => p / total": "You scale the jumps in short steps, too. There, staying gets the rest.",
         f"{END} => (-torch.expm1(-total) * p / total.clamp(min=1e-9)).scatter(-1, x[:, None], (-total).exp())": "This "
         "is exp(-dt · rate), exact for constant rates. Euler's step is linear: dt · rate for a jump.",
+        f"{END} => (p / total.clamp(min=1e-12)).scatter(-1, x[:, None], (total == 0).to(p))": "Your characters never "
+        "stay. If the jumps of a row sum to less than 1, staying gets the rest.",
+        f"{END} => (p / total.max().clamp(min=1)).scatter(-1, x[:, None], 1 - total / total.max().clamp(min=1))": "You "
+        "divide all rows by the largest total. Divide each row by its own.",
+        f"{END} => p.where(total <= 1, 0).scatter(-1, x[:, None], (total > 1) + stay)": "When the step is too long, "
+        "your characters stay. Then they surely jump: divide the jumps by their sum.",
+        f"{END} => p / total.clamp(min=1) + stay * torch.eye(len(p), p.shape[1])": "You stay in column i of row i. The "
+        "character that stays is x[i].",
         "p / total.clamp(min=1) => p.clamp(max=1)": "You clip each jump at 1, but their sum must not exceed 1.",
         "(dt * rate).softmax(-1)": "You apply softmax, which takes exp(). dt · rate is a probability already.",
     }  # fmt: skip
@@ -214,7 +222,12 @@ def _drawn(results: Any, shape: tuple[int, ...], S: int) -> Tensor:
         unfit = x.shape != shape or x.is_floating_point()
         refuse(unfit, f"Texts were expected, integers of shape {(*shape,)}; you returned {describe(results[0])}.")
         refuse(((x < 0) | (x >= S)).any(), f"States are the numbers 0 to {S - 1}.")
-    return torch.stack(calls)
+    calls = torch.stack(calls)
+    refuse(
+        (calls == calls[:, :1]).all(),
+        "All your texts are equal. Draw each character of each text, and not the most probable.",
+    )
+    return calls
 
 
 def _shares(x: Tensor, S: int) -> Tensor:
@@ -286,6 +299,11 @@ class mended_sampler:
         "schedule still has some there: the last step must remove all of it.",
         f"{LAST} => process.denoise(score(x, sigma), x, sigma).argmax(-1)": "Your last step takes the most probable "
         "character, so rare ones come out too rarely. Draw from the probabilities instead.",
+        ("0.02 => 0.001", f"{LAST} => x"): "A smaller last time leaves less noise, but still some. Remove all of it.",
+        "times[-1] => now": "Your last step uses the noise, or the score, from before the loop's last step. Ask for "
+        "the score of the new x, at the last time.",
+        "score(x, sigma), x, less => score(x, sigma - less), x, less": "You ask for the score at the later noise. The "
+        "texts still have the noise sigma.",
         "times[-1] => times[0]": "Your last step treats the text as if it were still at t = 1. Use the last time.",
         (f"{LAST} => x", "process.tweedie(score(x, sigma), x, less) => process.denoise(score(x, sigma), x, sigma)"):
         "You remove all the noise in every step. Use denoise in the last step only.",
@@ -358,7 +376,7 @@ class hitting_times:
 
 MOMENTS = torch.tensor([0.35, 0.8], dtype=torch.float64)
 SAME_RUNS = "Several of your runs are the same. Draw a number u for each run and mask, (count, n), and do not round."
-RISES = "A time is above the one before, but time runs backward. Multiply each factor u^(1/n) by the time before it."
+RISES = "A time is above the one before, but time runs backward: in each row, it is u^(1/n) times the one before it."
 WRITTEN = 500  # texts, one per call
 LEFT_TO_RIGHT = (
     "You always take the first mask, so you write from left to right, like a GPT. The texts come out right, and it is "
@@ -579,11 +597,14 @@ class fill_probability:
             yield denoiser, torch.where(torch.arange(L) < 2, noise, goal), goal, N
             yield denoiser, noise, torch.where(first, noise, goal), N  # the goal has a gap too
             yield denoiser, torch.where(last, noise, goal), torch.where(first, noise, goal), N  # even where x has none
+            yield denoiser, torch.where(first, noise, goal), torch.where(last, (goal + 1) % N, goal), N  # x stays
         agree = _Denoiser(torch.tensor([[0.5, 0.0], [0.0, 0.5]]).double(), 0.9)
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 1]), 2
         yield agree, torch.tensor([2, 2]), torch.tensor([1, 0]), 2  # impossible
 
     mistakes = {
+        "x.clone() => torch.where((x == mask) | (goal == mask), x, goal)": "You write the goal over visible characters "
+        "of x. They stay as they are, even where the goal is another one.",
         f"p *= => {FILL}\n            p *=": "You write a character before you ask for its probability. Ask first.",
         f"{FILL} => break": "You stop after the first gap. Go on to the next ones, and multiply.",
         f"{FILL} => x[i] = denoiser(x)[i].argmax()": "You fill in the most probable character, not the goal's.",
