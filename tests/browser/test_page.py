@@ -235,7 +235,7 @@ def test_what_the_model_cannot_read_is_explained_and_not_written(opened):
     expect(alert).to_be_empty()
     write.click()
     expect(tab.locator("#text")).to_have_text(re.compile("^the gnu[^·]+$"))
-    tab.get_by_role("button", name="a ___ ___. the ___").click()
+    tab.get_by_role("button", name="a ___ ___.").click()
     expect(alert).to_be_empty()
     expect(tab.locator("#text")).to_have_text(re.compile("^a [^·]*$"))
 
@@ -345,7 +345,7 @@ def test_what_is_typed_at_a_position_is_refused_beside_it_and_can_be_undone(open
     tab.get_by_label("Step", exact=True).press("Home")
     first.click()
     before, text = caption.inner_text(), tab.locator("#text").inner_text()
-    letter.press("é")
+    letter.fill("é")
     expect(tab.locator("#letter-message")).to_have_text("The model has never seen “é”.")
     letter.press("t")
     expect(tab.locator("#letter-message")).to_be_empty()
@@ -358,7 +358,7 @@ def test_what_is_typed_at_a_position_is_refused_beside_it_and_can_be_undone(open
 
 def test_words_that_fit_no_valid_text_are_shown_before_it_writes(opened):
     tab = opened(page(tiny(), ANIMALS))
-    tab.get_by_label("Your words").fill("the__cow")
+    tab.get_by_label("Your words").fill("the__cat")
     expect(tab.locator("#verdict")).to_have_text(re.compile("^✗ No valid text fits. Position 6:"))
     tab.get_by_label("Your words").fill("the gn")
     tab.get_by_role("button", name="Insert _").click()

@@ -168,7 +168,7 @@
     const { failure } = await ask("judge", { x });
     if (x !== states[at].x || writing || timer !== null) return;
     const whole = complete(x);
-    find("verdict").textContent = failure === null ? (whole ? "✓ Valid: the grammar it learned from can write this text." : "")
+    find("verdict").textContent = failure === null ? (whole ? "✓ Valid: its grammar can write this." : "")
       : `✗ ${whole ? "Not valid" : "No valid text fits"}. Position ${failure.at + 1}: ${failure.reason}.`;
     if (failure !== null && failure.at < L) cells[failure.at].classList.add("wrong");
   });
@@ -334,10 +334,10 @@
   }
   if (about.world) {
     const prompts = about.world.prompts.map((prompt) => prompt.trimEnd());
-    const last = prompts.at(-1);
-    const start = new RegExp(`^.{${Math.floor(last.length / 2)}}\\S*`, "su");
-    addExample(prompts[0]);
-    addExample(last.replace(start, (half) => "_".repeat([...half].length))); // the end first
+    const half = (prompt) => new RegExp(`^.{${Math.floor(prompt.length / 2)}}\\S*`, "su").exec(prompt)[0];
+    const [first, last] = [prompts[0], prompts.at(-1)];
+    addExample(half(first));
+    addExample("_".repeat([...half(last)].length) + last.slice(half(last).length)); // the end first
     const lists = Object.entries(about.world.lists).map(([name, words]) => `${name}: ${[...new Set(words)].join(", ")}`);
     find("words").append(...[...prompts, ...lists].map((line) => element("p", line)));
     find("words").hidden = false;
@@ -478,8 +478,8 @@
   const count = about.weights.reduce((sum, [, shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
   find("facts").textContent = `${(count / 1e6).toFixed(1)} million weights; texts of ${L} characters, `
     + `${letters.length} different ones; noise: ${masks ? "masks" : "random characters"}.`;
-  give(given);
   const [weights, edges] = ["weights", "edges"].map((id) => find(id).textContent);
   ask("start", { about, weights, edges }).then(write, (error) => say(error.message));
+  give(given);
   window.tinysedd = { ask }; // for tests and the curious
 })();
