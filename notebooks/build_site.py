@@ -285,7 +285,7 @@ def sheet_page(sheet: Sheet, before: Sheet | None, after: Sheet | None, live: bo
     use = "have your code checked" if up else "run its cells"
     note = f'This page is for reading. To {use}, open <code>notebooks/{sheet.name}.ipynb</code> in Jupyter.'
     if live:
-        note += f' To write with a trained model, with nothing to install, open <a href="{up}{LIVE.name}">the live page</a>.'
+        note += f' To write without installing anything, open <a href="{up}{LIVE.name}">the live page</a>.'
     note = f'<p class="note">{note}</p>\n'
     is_notebook = sheet.path.suffix == ".ipynb"
     body = sheet.html.replace("</h1>\n", f"</h1>\n{note if is_notebook else ''}{contents}", 1)
@@ -304,9 +304,8 @@ def index(sheets: list[Sheet], live: bool) -> str:
         if given := exercises.pop(sheet.path.name, None):
             effort = [map(int, pair) for pair in re.findall(r"· (\d+) minutes · (\d+) point", given.text)]
             time, points = map(sum, zip(*effort))
-            practice = (
-                f'<a href="{given.name}.html">{len(effort)}&nbsp;exercises</a>, {time}&nbsp;minutes, {points}&nbsp;points'
-            )
+            practice = f'<a href="{given.name}.html">{len(effort)}&nbsp;exercises</a>, '
+            practice += f"{time}&nbsp;minutes, {points}&nbsp;points"
         title = sheet.title.replace(" · ", "&nbsp;")
         rows += (
             f'<tr><td><a href="{sheet.name}.html">{title}</a><br>{sheet.question}</td>'

@@ -17,7 +17,7 @@ import build_site  # noqa: E402
 
 pytestmark = pytest.mark.slow
 LIVE = "<!doctype html><title>Write</title>"
-VOID = {"br", "wbr", "meta", "img", "br", "hr", "input", "source", "mspace"}
+VOID = {"br", "wbr", "meta", "img", "hr", "input", "source", "mspace"}
 
 
 class Parsed(HTMLParser):
