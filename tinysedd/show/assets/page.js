@@ -169,7 +169,8 @@
     if (x !== states[at].x || writing || timer !== null) return;
     const whole = complete(x);
     find("verdict").textContent = failure === null ? (whole ? "✓ Valid: its grammar can write this." : "")
-      : `✗ ${whole ? "Not valid" : "No valid text fits"}. Position ${failure.at + 1}: ${failure.reason}.`;
+      : whole ? `✗ Not valid. Position ${failure.at + 1}: ${failure.reason}.`
+      : `✗ No valid text fits from position ${failure.at + 1} on. At the top is what fits.`;
     if (failure !== null && failure.at < L) cells[failure.at].classList.add("wrong");
   });
 

@@ -53,7 +53,7 @@ const answers = {
     return { x: diffusion.perturb(x, diffusion.sigma(t), x.map(() => [random(), random()])) };
   },
 
-  /** Where and why a text is not valid, or no valid text fits around its gaps; null if it is, or one does. */
+  /** Where and why a text is not valid, or where no valid text fits around its gaps; null if it is, or one does. */
   judge({ x }) {
     if (!x.includes(diffusion.mask)) {
       return { failure: diffusion.world.diagnose(x.map((state) => [...diffusion.about.alphabet][state]).join("")) };
@@ -66,7 +66,7 @@ const answers = {
       if (fits(middle)) good = middle;
       else bad = middle;
     }
-    return { failure: { at: good, reason: "no valid text goes on like this" } };
+    return { failure: { at: good } };
   },
 
   /** For tests: log p(x0_i = a | x) of whole texts. */
