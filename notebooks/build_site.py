@@ -28,7 +28,7 @@ NOTEBOOKS = Path(__file__).parent
 EXERCISES = NOTEBOOKS / "exercises"  # the index lists them
 LIVE = NOTEBOOKS.parent / "data" / "fables.html"
 MADE_BY = '<meta name="generator" content="tinysedd build_site.py">'
-WORDS_PER_MINUTE = 150  # of technical text and code
+WORDS_PER_MINUTE = 100  # which leaves time for the predictions and the outputs
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fdfcfa; --ink: #23262b; --soft: #5a6068; --line: #dedbd4; --box: #f4f2ed;
@@ -220,7 +220,7 @@ class Sheet:
 
     name       its path in the course without the suffix: "exercises/04_score_entropy"
     title, question, label    what its first heading says, the bold line below it, the title as HTML for a link
-    html, text, headings, links    its content as HTML and as Markdown and code, its sections, what it links to
+    html, text, headings, links    its content as HTML, its Markdown, its sections, what it links to
     """
 
     def __init__(self, path: Path):
@@ -244,7 +244,7 @@ class Sheet:
             raise ValueError(f"{path}: {error}") from None
         self.title, self.question = re.search(r"# (.*)(?:\s+\*\*(.*)\*\*)?", cells[0].source).groups()
         self.label = re.sub(r"(?<=^\d\d)( · .*)", r"<span>\1</span>", self.title)  # on a phone just its number
-        self.text = "\n".join(c.source for c in cells if not c.metadata.get("jupyter", {}).get("source_hidden"))
+        self.text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
         self.headings, self.links = renderer.headings, renderer.links
 
 
@@ -270,8 +270,8 @@ def page(title: str, links: list[str], body: str) -> str:
     )
 
 
-def sheet_page(sheet: Sheet, before: Sheet | None, after: Sheet | None) -> str:
-    """The page of a sheet, with links to the sheets before and after it."""
+def sheet_page(sheet: Sheet, before: Sheet | None, after: Sheet | None, live: bool) -> str:
+    """The page of a sheet, with links to the sheets before and after it, and to the live page if there is one."""
     up = "../" * sheet.name.count("/")
     links = [
         f'<a href="{up}{before.name}.html" rel="prev">← {before.label}</a>' if before else "<i></i>",
@@ -282,8 +282,11 @@ def sheet_page(sheet: Sheet, before: Sheet | None, after: Sheet | None) -> str:
         f'<li><a href="#{anchor}">{re.sub("<[^>]*>", "", text)}</a></li>' for anchor, text in sheet.headings
     )
     contents = details("On this page", f"<ul>{items}</ul>")
-    use = "This page is for reading: your code is checked" if up else "This page shows the outputs as stored: cells run"
-    note = f'<p class="note">{use} in Jupyter, in <code>notebooks/{sheet.name}.ipynb</code>.</p>\n'
+    use = "have your code checked" if up else "run its cells"
+    note = f'This page is for reading. To {use}, open <code>notebooks/{sheet.name}.ipynb</code> in Jupyter.'
+    if live:
+        note += f' To write without installing anything, open <a href="{up}{LIVE.name}">the live page</a>.'
+    note = f'<p class="note">{note}</p>\n'
     is_notebook = sheet.path.suffix == ".ipynb"
     body = sheet.html.replace("</h1>\n", f"</h1>\n{note if is_notebook else ''}{contents}", 1)
     return page(f"{sheet.title} · tinysedd", links, body)
@@ -296,18 +299,17 @@ def index(sheets: list[Sheet], live: bool) -> str:
     for sheet in sheets:
         if sheet.path.suffix == ".md" or "/" in sheet.name:
             continue
-        number, title = sheet.title.split(" · ")
-        minutes = 5 * round(len(sheet.text.split()) / WORDS_PER_MINUTE / 5)
-        practice = '<td colspan="3"></td>'
+        minutes = -(-len(sheet.text.split()) // (5 * WORDS_PER_MINUTE)) * 5  # rounded up to 5
+        practice = ""
         if given := exercises.pop(sheet.path.name, None):
             effort = [map(int, pair) for pair in re.findall(r"· (\d+) minutes · (\d+) point", given.text)]
             time, points = map(sum, zip(*effort))
-            practice = (
-                f'<td><a href="{given.name}.html">{len(effort)}&nbsp;exercises</a></td><td>{time}</td><td>{points}</td>'
-            )
+            practice = f'<a href="{given.name}.html">{len(effort)}&nbsp;exercises</a>, '
+            practice += f"{time}&nbsp;minutes, {points}&nbsp;points"
+        title = sheet.title.replace(" · ", "&nbsp;")
         rows += (
-            f'<tr><td>{number}</td><td><a href="{sheet.name}.html">{title}</a></td><td>{sheet.question}</td>'
-            f"<td>{minutes}</td>{practice}</tr>\n"
+            f'<tr><td><a href="{sheet.name}.html">{title}</a><br>{sheet.question}</td>'
+            f"<td>{minutes} minutes</td><td>{practice}</td></tr>\n"
         )
     more = "".join(
         f'<p><a href="{sheet.name}.html">{sheet.title}</a>: {sheet.question}</p>\n'
@@ -325,8 +327,8 @@ def index(sheets: list[Sheet], live: bool) -> str:
         "entropy</em> (SEDD). It learns from small worlds in which every probability is known, so each number that it "
         "learned stands next to the true one.</p>\n"
         f"{try_it if live else ''}<h2>The course</h2>\n"
-        '<div class="box"><table>\n<tr><th></th><th>notebook</th><th>the question it answers</th>'
-        f"<th>minutes to read</th><th>practice</th><th>minutes</th><th>points</th></tr>\n{rows}</table></div>\n{more}"
+        '<div class="box"><table>\n<tr><th>notebook, and the question it answers</th><th>to read</th>'
+        f"<th>practice</th></tr>\n{rows}</table></div>\n{more}"
         '<p>The <a href="glossary.html">glossary</a> has every term and symbol.</p>\n'
         '<p class="note">These pages show the notebooks with their stored outputs. To change a cell and run it, and to '
         "have your exercises checked, open the notebooks in Jupyter.</p>\n",
@@ -352,7 +354,7 @@ def build(out: Path) -> int:
     pages = {"index.html": index(sheets, LIVE.exists()).encode()}
     for row in (lessons, [sheet for sheet in sheets if sheet not in lessons]):
         for before, sheet, after in zip([None, *row], row, [*row[1:], None]):
-            pages[f"{sheet.name}.html"] = sheet_page(sheet, before, after).encode()
+            pages[f"{sheet.name}.html"] = sheet_page(sheet, before, after, LIVE.exists()).encode()
     if LIVE.exists():
         pages[LIVE.name] = LIVE.read_bytes()
 

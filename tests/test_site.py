@@ -17,7 +17,7 @@ import build_site  # noqa: E402
 
 pytestmark = pytest.mark.slow
 LIVE = "<!doctype html><title>Write</title>"
-VOID = {"wbr", "meta", "img", "br", "hr", "input", "source", "mspace"}
+VOID = {"br", "wbr", "meta", "img", "hr", "input", "source", "mspace"}
 
 
 class Parsed(HTMLParser):
@@ -90,6 +90,17 @@ def test_the_index_leads_to_every_page_and_to_the_live_page_first(site, pages):
     links = [attrs["href"] for attrs in pages[site / "index.html"].named("a")]
     assert links[0] == "fables.html"
     assert {site / link for link in links} == {*pages, site / "fables.html"} - {site / "index.html"}
+
+
+def test_the_index_has_the_minutes_and_points_that_teachers_read(site):
+    index = re.sub(r"<[^>]*>|&nbsp;", " ", (site / "index.html").read_text("utf-8"))
+    units = re.findall(
+        r"^\| \[(\d\d) [^|]*\| (\d+) \| (\S+) \| (\S+) \|", (NOTEBOOKS / "README.md").read_text("utf-8"), re.M
+    )
+    assert len(units) == 10
+    for unit in units:
+        practice = r".*{} minutes, {} points".format(*unit[2:]) if unit[2] != "–" else ""
+        assert re.search(rf"{unit[0]} .*\s{unit[1]} minutes{practice}", index), unit
 
 
 def test_nothing_is_loaded(pages):

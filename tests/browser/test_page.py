@@ -162,7 +162,7 @@ def assert_same_share(a: float, b: float, n: int) -> None:
 def test_the_committed_page_writes_at_once_and_can_be_stepped_through(opened):
     tab = opened(FABLES)
     caption, slider, text = tab.locator("#caption"), tab.get_by_label("Step", exact=True), tab.locator("#text")
-    expect(caption).to_have_text(re.compile("^step 32 of 32, 0 gaps$"), timeout=120_000)
+    expect(caption).to_have_text("step 32 of 32, correcting", timeout=120_000)
     expect(tab.locator("#verdict")).to_have_text(re.compile("^(✓ Valid|✗ Not valid)"))
     expect(text).not_to_have_text(re.compile("·"))
     slider.press("Home")
@@ -209,7 +209,7 @@ def test_the_truth_writes_valid_texts_around_what_is_given(opened):
     expect(tab.locator("#text")).to_have_text(re.compile("^the emu, a (big|old|sly) emu *$"))
     tab.get_by_label("Your words").fill("the emu.")
     tab.get_by_role("button", name="Write").click()
-    expect(tab.get_by_role("alert")).to_have_text(re.compile("^No valid text fits what is given"))
+    expect(tab.locator("#message")).to_have_text(re.compile("^No valid text fits what is given"))
 
 
 def test_what_the_model_cannot_read_is_explained_and_not_written(opened):
@@ -217,7 +217,7 @@ def test_what_the_model_cannot_read_is_explained_and_not_written(opened):
     prompt, write, alert = (
         tab.get_by_label("Your words"),
         tab.get_by_role("button", name="Write"),
-        tab.get_by_role("alert"),
+        tab.locator("#message"),
     )
     prompt.fill("the emu")
     for typed, message in (
@@ -228,8 +228,14 @@ def test_what_the_model_cannot_read_is_explained_and_not_written(opened):
         expect(alert).to_contain_text(message)
         write.click()
         expect(alert).to_contain_text(message)
+        prompt.press("Enter")
+        expect(alert).to_contain_text(message)
         expect(tab.locator("#text")).to_have_text(re.compile("^the emu·+$"))
-    tab.get_by_role("button", name="a ___ ___. the ___").click()
+    prompt.fill("the gnu")
+    expect(alert).to_be_empty()
+    write.click()
+    expect(tab.locator("#text")).to_have_text(re.compile("^the gnu[^·]+$"))
+    tab.get_by_role("button", name="a ___ ___.").click()
     expect(alert).to_be_empty()
     expect(tab.locator("#text")).to_have_text(re.compile("^a [^·]*$"))
 
@@ -237,11 +243,12 @@ def test_what_the_model_cannot_read_is_explained_and_not_written(opened):
 def test_by_keyboard_alone(opened):
     tab = opened(page(tiny(), ANIMALS))
     press, caption, cells = tab.keyboard.press, tab.locator("#caption"), tab.locator("#text button")
-    press("Tab")
+    press("Tab"), press("Tab")  # past the words that fit
     tab.keyboard.type("a ___ ")
     press("Enter")
-    expect(caption).to_have_text(re.compile(r"^step (\d+) of \1, 0 gaps$"))
-    press("Tab"), press("Tab")
+    expect(caption).to_have_text(re.compile(r"^step (\d+) of \1, correcting$"))
+    for _ in ("_", "Write", "noise alone", "example", "example", "text"):
+        press("Tab")
     expect(cells.first).to_be_focused()
     press("ArrowRight"), press("ArrowRight")
     expect(cells.nth(2)).to_be_focused()
@@ -250,9 +257,12 @@ def test_by_keyboard_alone(opened):
     expect(cells.nth(3)).to_be_focused()
     press("Delete")
     expect(cells.nth(3)).to_have_attribute("aria-label", "Position 4: gap")
-    press("Shift+Tab"), press("Enter")
+    for _ in ("example", "example", "noise alone", "Write"):
+        press("Shift+Tab")
+    press("Enter")
     expect(cells.nth(3)).to_have_attribute("aria-label", re.compile("just written$"))
-    press("Tab"), press("Tab")
+    for _ in ("noise alone", "example", "example", "text", "Play"):
+        press("Tab")
     play = tab.get_by_role("button", name="Play")
     expect(play).to_be_focused()
     press("Space")
@@ -291,7 +301,7 @@ def test_on_a_phone_the_text_comes_first_and_nothing_overflows(opened):
     box = tab.locator("#text").bounding_box()
     assert box["y"] + box["height"] < 844
     assert not tab.get_by_label("Steps").is_visible()
-    tab.get_by_text("Examples and settings").tap()
+    tab.get_by_text("Settings", exact=True).tap()
     tab.locator("#text button").first.tap()
     expect(tab.locator("#bars button")).to_have_count(10)
     tab.get_by_label("Type a character").press("x")
@@ -299,8 +309,63 @@ def test_on_a_phone_the_text_comes_first_and_nothing_overflows(opened):
     tab.get_by_label("Type a character").press("w")
     expect(tab.locator("#text button").nth(1)).to_have_attribute("aria-label", "Position 2: w, given")
     tab.get_by_label("Your words").fill("W" * 80)
-    wide = tab.locator("body").evaluate("() => document.documentElement.scrollWidth")
-    assert wide == 390
+    assert width(tab) == 390
+
+
+@pytest.mark.parametrize("font", [16, 32])
+def test_a_finished_text_fits_a_narrow_screen_and_a_large_font(opened, font):
+    world = Fables()
+    tab = opened(page(tiny(world=world), world), width=320)
+    tab.evaluate(f"document.documentElement.style.fontSize = '{font}px'")
+    tab.get_by_text("Settings", exact=True).click()
+    tab.locator("#text button").first.click()
+    expect(tab.locator("#caption")).to_have_text(re.compile(r"^step (\d+) of \1,"))
+    expect(tab.locator("#noise-caption")).to_have_text("time 0.00, 0 of 64 characters changed")
+    assert width(tab) == 320
+
+
+def width(tab: Page) -> int:
+    return tab.locator("html").evaluate("(html) => html.scrollWidth")
+
+
+def test_a_tap_on_a_phone_shows_the_text_and_what_is_inside_together(opened):
+    tab = opened(page(tiny(world=Fables()), Fables()), width=390, has_touch=True)
+    expect(tab.locator("#caption")).to_have_text(re.compile(r"^step (\d+) of \1,"))
+    tab.locator("#text button").first.tap()
+    for part in ("#text button >> nth=0", "#letter", "#bars button >> nth=0"):
+        expect(tab.locator(part)).to_be_in_viewport(ratio=1)
+
+
+def test_what_is_typed_at_a_position_is_refused_beside_it_and_can_be_undone(opened):
+    tab = opened(page(tiny(), ANIMALS))
+    caption, letter, first = (
+        tab.locator("#caption"),
+        tab.get_by_label("Type a character"),
+        tab.locator("#text button").first,
+    )
+    expect(caption).to_have_text(re.compile(r"^step (\d+) of \1,"))
+    tab.get_by_label("Step", exact=True).press("Home")
+    first.click()
+    before, text = caption.inner_text(), tab.locator("#text").inner_text()
+    letter.fill("é")
+    expect(tab.locator("#letter-message")).to_have_text("The model has never seen “é”.")
+    letter.press("t")
+    expect(tab.locator("#letter-message")).to_be_empty()
+    expect(tab.get_by_role("button", name="Forward")).to_be_disabled()
+    letter.press("h")
+    tab.get_by_role("button", name="Undo").click()
+    assert (caption.inner_text(), tab.locator("#text").inner_text()) == (before, text)
+    expect(tab.get_by_role("button", name="Forward")).to_be_enabled()
+
+
+def test_words_that_fit_no_valid_text_are_shown_before_it_writes(opened):
+    tab = opened(page(tiny(), ANIMALS))
+    tab.get_by_label("Your words").fill("the__cat")
+    expect(tab.locator("#verdict")).to_have_text(re.compile("^✗ No valid text fits from position 6 on"))
+    tab.get_by_label("Your words").fill("the gn")
+    tab.get_by_role("button", name="Insert _").click()
+    expect(tab.get_by_label("Your words")).to_have_value("the gn_")
+    expect(tab.locator("#verdict")).to_be_empty()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -335,5 +400,5 @@ def test_hostile_text_stays_text(opened):
     tab.get_by_role("button", name="Write").click()
     expect(tab.locator("#verdict")).to_contain_text(f"one of these words belongs here: {words.replace(' ', ', ')}")
     tab.get_by_label("Your words").fill("<b>é</b>")
-    expect(tab.get_by_role("alert")).to_contain_text("The model has never seen “b”. It knows: ")
+    expect(tab.locator("#message")).to_contain_text("The model has never seen “b”. It knows: ")
     expect(tab.locator("main :is(img, script)")).to_have_count(0)

@@ -29,7 +29,7 @@ def page(model: Transformer, world: World | None = None, *, title: str = "tinyse
 
     model  a `Transformer` or `FastTransformer` with an alphabet, trained as a denoiser for Absorbing or Uniform noise
     world  a `Fables`: its exact posterior is shown beside the model's, and each text is checked against its grammar
-    title  what the model writes, for the title of the page
+    title  the name of the model, for the title and the first line of the page
     Weights are stored as in checkpoints: as 16-bit floats, or as 32-bit floats where those are too small. ValueError
     for any other model, or a world with another alphabet or length.
     """
@@ -42,6 +42,7 @@ def page(model: Transformer, world: World | None = None, *, title: str = "tinyse
     script = {name: (assets / f"{name}.js").read_text("utf-8") for name in ("engine", "worker", "page")}
     return Template((assets / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
+        length=str(model.length),
         style=(assets / "page.css").read_text("utf-8"),
         about=_json(about),
         weights=base64.b64encode(weights).decode(),

@@ -9,13 +9,13 @@
   const MASK = masks ? letters.length : null; // without masks, a gap has no state before it is written
   const BREAK = "⏎"; // how a line break looks
   const SAMPLERS = masks
-    ? { corrected: "groups, then corrections (best)", planned: "groups", "one at a time": "one at a time" }
+    ? { corrected: "groups, corrected (best)", planned: "groups", "one at a time": "one at a time" }
     : { tweedie: "all characters, a little at a time" };
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   const isGap = (state) => state === null || state === MASK;
   const complete = (x) => !x.some(isGap);
-  const say = (text) => (find("message").textContent = text);
+  const say = (text, where = "message") => (find(where).textContent = text);
 
   /** How a character looks in a cell. */
   function seen(state) {
@@ -108,14 +108,25 @@
   let run = 0; // the number of the latest run of the model
   let writing = false; // whether it is still under way
   let timer = null; // set while playing
+  let undone = null; // the run that a change of single characters has replaced: {given, states, at}
 
   const cells = given.map((_, i) => {
     const cell = element("button");
     cell.tabIndex = i ? -1 : 0;
-    cell.onclick = () => select(i);
+    cell.onclick = () => {
+      select(i);
+      showLook();
+    };
     find("text").append(cell);
     return cell;
   });
+
+  /** On a phone, scroll until "Look inside" is seen below the text. */
+  function showLook() {
+    const top = (id) => find(id).getBoundingClientRect().top;
+    if (top("look") < Math.max(top("text"), innerHeight / 2)) return;
+    find("text").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+  }
 
   /** Show a step. */
   function show(index) {
@@ -131,13 +142,18 @@
     });
     showSteps();
     find("verdict").textContent = "";
-    if (timer === null && !writing) [judge, look, noise].forEach((update) => update());
+    if (timer !== null) return;
+    if (masks || !writing) look(); // the noise of a step depends on how many there are
+    if (!writing) [judge, noise].forEach((update) => update());
   }
 
   function showSteps() {
     const gaps = states[at].x.filter(isGap).length;
-    const caption = states.length === 1 && !writing ? "" : `step ${at} of ${states.length - 1}${writing ? " …" : ""}`
-      + (masks ? `, ${gaps} gaps` : "");
+    const correcting = masks && at && complete(states[at - 1].x);
+    const written = states.length > 1 || writing;
+    const caption = !written ? "" : `step ${at}${writing ? " …" : ` of ${states.length - 1}`}`
+      + (correcting ? ", correcting" : masks ? `, ${gaps} gaps` : "");
+    for (const id of ["play", "back", "forward", "step"]) find(id).disabled = !written;
     find("step").max = states.length - 1;
     find("step").value = at;
     find("step").setAttribute("aria-valuetext", caption);
@@ -147,23 +163,27 @@
 
   const judge = newest(async () => {
     const { x } = states[at];
-    const noisy = !masks && at < states.length - 1; // it cannot be valid yet
-    if (!about.world || !complete(x) || noisy) return;
-    const { failure } = await ask("judge", { line: x.map((state) => letters[state]).join("") });
+    const noisy = !masks && (at < states.length - 1 || !complete(x)); // it cannot be valid yet
+    if (!about.world || noisy) return;
+    const { failure } = await ask("judge", { x });
     if (x !== states[at].x || writing || timer !== null) return;
-    find("verdict").textContent = failure === null ? "✓ Valid: the grammar it learned from can write this text."
-      : `✗ Not valid. Position ${failure.at + 1}: ${failure.reason}.`;
+    const whole = complete(x);
+    find("verdict").textContent = failure === null ? (whole ? "✓ Valid: its grammar can write this." : "")
+      : whole ? `✗ Not valid. Position ${failure.at + 1}: ${failure.reason}.`
+      : `✗ No valid text fits from position ${failure.at + 1} on. At the top is what fits.`;
     if (failure !== null && failure.at < L) cells[failure.at].classList.add("wrong");
   });
 
-  /** Give characters. What was written is forgotten. */
-  function give(next) {
+  /** Give characters. What was written is forgotten, unless it can be undone. */
+  function give(next, canUndo = null) {
     pause();
+    undone = canUndo;
     run++;
     writing = false;
     given = next;
     states = [{ x: given.map((state) => state ?? MASK), drawn: [] }];
     say("");
+    say("", "letter-message");
     show(0);
   }
 
@@ -191,6 +211,12 @@
     return `The model has never seen “${unknown}”. It knows: ${known}`;
   }
 
+  find("insert").onclick = () => { // on a phone's keyboard, _ is hard to reach
+    const prompt = find("prompt");
+    prompt.setRangeText("_", prompt.selectionStart, prompt.selectionEnd, "end");
+    prompt.focus();
+    prompt.oninput();
+  };
   find("prompt").onkeydown = (event) => {
     if (event.key === "Enter" && !event.isComposing) write();
   };
@@ -201,9 +227,17 @@
     const keep = masks || (at && at === states.length - 1 && !writing);
     const next = keep ? x.map((other) => (isGap(other) ? null : other)) : given.slice();
     next[selected] = state;
-    give(next);
+    give(next, states.length > 1 ? { given, states, at } : undone);
     showPrompt();
   }
+  find("undo").onclick = () => {
+    const before = undone;
+    give(before.given);
+    states = before.states;
+    show(before.at);
+    showPrompt();
+    cells[selected].focus({ preventScroll: true });
+  };
 
   function select(i, focus = true) {
     selected = Math.min(Math.max(i, 0), L - 1);
@@ -239,14 +273,15 @@
 
   for (const [name, text] of Object.entries(SAMPLERS)) find("sampler").append(new Option(text, name));
   find("truth-label").hidden = !about.world;
-  find("steps").value = Math.max(Math.round(L / 2), 16);
+  find("steps").defaultValue = Math.max(Math.round(L / 2), 16);
+  find("sampler").onchange = () => (find("steps").disabled = find("sampler").value === "one at a time");
   find("more").open = matchMedia("(min-width: 60rem)").matches; // on a phone, the text comes first
 
   /** What the reader asks for, with numbers brought into their range. */
   function settings() {
     for (const id of ["steps", "seed"]) {
-      const { value, min, max } = find(id);
-      find(id).value = Math.round(Math.min(Math.max(Number(value), min), max));
+      const { value, defaultValue, min, max } = find(id);
+      find(id).value = Math.round(Math.min(Math.max(Number(value || defaultValue), min), max));
     }
     return { given, sampler: find("sampler").value, steps: Number(find("steps").value),
       seed: Number(find("seed").value), exact: find("truth").checked };
@@ -260,6 +295,7 @@
     const values = settings();
     before = JSON.stringify(values);
     const mine = ++run;
+    undone = null;
     say("");
     pause();
     states = [{ x: given.map((state) => state ?? MASK), drawn: [] }];
@@ -286,14 +322,26 @@
     showPrompt();
     write();
   };
-  for (const prompt of (about.world?.prompts ?? []).slice(0, 3)) {
-    const example = element("button", prompt.trimEnd());
+
+  /** A button that writes around a prompt. */
+  function addExample(prompt) {
+    const example = element("button", prompt.replace(/^_+/, "…"));
     example.onclick = () => {
-      find("prompt").value = prompt.trimEnd();
+      find("prompt").value = prompt;
       find("prompt").oninput();
       write();
     };
     find("examples").append(example);
+  }
+  if (about.world) {
+    const prompts = about.world.prompts.map((prompt) => prompt.trimEnd());
+    const half = (prompt) => new RegExp(`^.{${Math.floor(prompt.length / 2)}}\\S*`, "su").exec(prompt)[0];
+    const [first, last] = [prompts[0], prompts.at(-1)];
+    addExample(half(first));
+    addExample("_".repeat([...half(last)].length) + last.slice(half(last).length)); // the end first
+    const lists = Object.entries(about.world.lists).map(([name, words]) => `${name}: ${[...new Set(words)].join(", ")}`);
+    find("words").append(...[...prompts, ...lists].map((line) => element("p", line)));
+    find("words").hidden = false;
   }
 
   // ---- step through it ----
@@ -341,6 +389,8 @@
     if (selected === null) return;
     const [i, { x }] = [selected, states[at]];
     find("edit").hidden = false;
+    find("undo").hidden = undone === null;
+    find("gap").textContent = `Make position ${i + 1} a gap`;
     find("gap").disabled = given[i] === null && isGap(x[i]);
     if (!masks && !complete(x)) {
       find("look-hint").textContent = "This kind of noise has no gaps: write first, then look at any step.";
@@ -395,7 +445,7 @@
     const typed = [...find("letter").value].at(-1);
     if (typed === undefined || (event.isComposing && stateOf(typed) < 0)) return;
     find("letter").value = "";
-    if (stateOf(typed) < 0) return say(`The model has never seen “${typed}”.`);
+    if (stateOf(typed) < 0) return say(`The model has never seen “${typed}”.`, "letter-message");
     put(stateOf(typed));
     select(selected + 1, false);
   }
@@ -429,8 +479,8 @@
   const count = about.weights.reduce((sum, [, shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
   find("facts").textContent = `${(count / 1e6).toFixed(1)} million weights; texts of ${L} characters, `
     + `${letters.length} different ones; noise: ${masks ? "masks" : "random characters"}.`;
-  give(given);
   const [weights, edges] = ["weights", "edges"].map((id) => find(id).textContent);
   ask("start", { about, weights, edges }).then(write, (error) => say(error.message));
+  give(given);
   window.tinysedd = { ask }; // for tests and the curious
 })();

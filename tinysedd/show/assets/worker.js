@@ -24,7 +24,7 @@ const answers = {
     const random = Engine.generator(seed);
     let x = diffusion.noise(given, free, random);
     if (exact && diffusion.exact(x, diffusion.sigma(1)) === null) {
-      throw new Error("No valid text fits what is given, so the truth has nothing to write.");
+      throw new Error("No valid text fits what is given, so the truth has nothing to write: check words and spaces.");
     }
     let step = 0;
     send({ x, drawn: [], step });
@@ -53,8 +53,20 @@ const answers = {
     return { x: diffusion.perturb(x, diffusion.sigma(t), x.map(() => [random(), random()])) };
   },
 
-  judge({ line }) {
-    return { failure: diffusion.world.diagnose(line) };
+  /** Where and why a text is not valid, or where no valid text fits around its gaps; null if it is, or one does. */
+  judge({ x }) {
+    if (!x.includes(diffusion.mask)) {
+      return { failure: diffusion.world.diagnose(x.map((state) => [...diffusion.about.alphabet][state]).join("")) };
+    }
+    const fits = (end) => diffusion.exact(x.map((state, i) => (i < end ? state : diffusion.mask)), 1) !== null;
+    if (fits(x.length)) return { failure: null };
+    let [good, bad] = [0, x.length]; // how many characters from the start fit, and how many do not
+    while (bad - good > 1) {
+      const middle = (good + bad) >> 1;
+      if (fits(middle)) good = middle;
+      else bad = middle;
+    }
+    return { failure: { at: good } };
   },
 
   /** For tests: log p(x0_i = a | x) of whole texts. */
