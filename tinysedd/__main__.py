@@ -183,6 +183,7 @@ def train(given: dict[str, Any], command: str) -> None:
     from tinysedd.costs import information_curve
     from tinysedd.fast.objective import Shares, fast_loss
     from tinysedd.files import check_output, claim, file_of, is_own_world
+    from tinysedd.guard import only_masks
     from tinysedd.worlds import WORLDS
 
     training, run, model, corpus, text, resume = _resumed(args, given) if args.resume else _new(args, command)
