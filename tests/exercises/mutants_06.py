@@ -477,7 +477,7 @@ def times_upwards(count, n, generator):
     return torch.stack(times, 1)
 
 
-@wrong("hitting_times", "Multiply each factor")
+@wrong("hitting_times", "time runs backward")
 def times_not_multiplied(count, n, generator):
     return torch.stack([torch.rand(count, generator=generator) ** (1 / left) for left in range(n, 0, -1)], 1)
 
@@ -674,7 +674,7 @@ def sampler_always_10_steps(score, process, x, steps, generator):
     return sampler_nearly_to_the_end(score, process, x, 10, generator)
 
 
-@wrong("mended_sampler", "do not seed one of your own")
+@wrong("mended_sampler", "call no manual_seed")
 def sampler_seeded_at_the_end(score, process, x, steps, generator):
     times = torch.linspace(1, 0.02, steps + 1, dtype=torch.float64)
     for now, later in zip(times[:-1], times[1:]):
@@ -689,7 +689,7 @@ def times_of_own_dice(count, n, generator):
     return times_sorted(count, n, torch.Generator().manual_seed(2))
 
 
-@wrong("hitting_times", "Multiply each factor")
+@wrong("hitting_times", "time runs backward")
 def times_unsorted(count, n, generator):
     return torch.rand(count, n, generator=generator)
 
@@ -742,7 +742,7 @@ def hits_in_reverse(denoiser, L, mask, generator):
     return hits_in_a_random_order(denoiser, L, mask, generator).flip(0)
 
 
-@wrong("first_hitting", "do not seed one of your own")
+@wrong("first_hitting", "call no manual_seed")
 def hits_of_own_dice(denoiser, L, mask, generator):
     return hits_in_a_random_order(denoiser, L, mask, torch.Generator().manual_seed(0))
 

@@ -713,6 +713,7 @@ def main_in_a_few_lines(text, every, steps):
 def main_with_samples_on_the_way(text, every, steps):
     alphabet, texts = blocks_in_a_loop(text, 16, every)
     generator, N = torch.Generator().manual_seed(3), len(alphabet)
+    torch.manual_seed(3)
     network = Base(N, 16)
     for step, loss in enumerate(train(network, texts, N, steps, generator), 1):
         if step % (steps // 8) == 0:
