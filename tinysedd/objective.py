@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from tinysedd.guard import call, check_at_least, check_no_nan, check_one_of, check_texts, deviation
+from tinysedd.guard import call, check_at_least, check_forgets, check_no_nan, check_one_of, check_texts, deviation
 from tinysedd.process import Process, Score
 
 
@@ -72,6 +72,7 @@ def likelihood_bound(
     """
     check_texts(x0, process, score)
     check_at_least(1, draws=draws, batch=batch)
+    check_forgets(process, 28)  # where the integral ends, because m is at most 1 - 1e-12
     per_draw, done = [], 0
     for block in x0.repeat_interleave(draws, dim=0).split(batch):
         part = (done + torch.arange(len(block))) % draws

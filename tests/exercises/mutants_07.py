@@ -208,6 +208,13 @@ def project_on_a_copy(x, prompt, free):
     return y
 
 
+@wrong("project")
+def prompt_at_the_beginning(x, prompt, free):
+    y, given = x.clone(), prompt[~free]
+    y[:, : len(given)] = given
+    return y
+
+
 @right("project")
 def project_with_products(x, prompt, free):
     return x * free + prompt * (~free)

@@ -518,6 +518,7 @@ class project:
             free = torch.rand(L, generator=rng) < 0.5
             free[0], free[-1] = False, L > 1
             yield x, torch.where(free, 4, prompt), free
+        yield torch.tensor([[0, 1, 2]]), torch.tensor([4, 3, 4]), torch.tensor([True, False, True])
         yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([3, 3]), torch.tensor([True, True])
         yield torch.tensor([[0, 1], [2, 1]]), torch.tensor([0, 2]), torch.tensor([False, False])
 
