@@ -104,7 +104,7 @@ def test_the_first_cell_asks_the_question_and_states_the_running_time(path):
     assert first.cell_type == "markdown" and first.source.startswith("# ")
     assert "?" in first.source
     seconds = re.search(r"Run time: about (\d+) seconds", first.source)
-    assert seconds and int(seconds[1]) <= (140 if path.name.startswith("08") else 90)  # 08 trains two networks
+    assert seconds and int(seconds[1]) <= 90
 
 
 # The course: notebooks 00 to 09, not the exercises or their solutions
